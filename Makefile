@@ -1,0 +1,54 @@
+# resnet_lit: `make help` lists every task.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo train test quick check format bench tensorboard wheel clean
+
+help:  ## list the tasks
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make setup PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+setup: $(READY)  ## make .venv and install the package with its constraints
+
+demo: $(READY)  ## train Model 4 on handwritten digits for four epochs; nothing to download
+	$(RUN) -m resnet_lit.train +experiment=digits
+
+train: $(READY)  ## the main job: Model 4 on CIFAR-10, 200 epochs (ARGS="seed=1 …" adds to it)
+	$(RUN) -m resnet_lit.train +experiment=model4 $(ARGS)
+
+test: $(READY)  ## the whole test suite
+	$(RUN) -m pytest
+
+quick: $(READY)  ## the quick part of the tests
+	$(RUN) -m pytest -m 'not slow'
+
+check: $(READY)  ## format, lint, types and quick tests
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest -m 'not slow'
+
+format: $(READY)  ## format the code
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+bench: $(READY)  ## timings, each a ratio against a named alternative
+	@for file in benchmarks/bench_*.py; do $(RUN) $$file || exit 1; done
+
+tensorboard: $(READY)  ## open TensorBoard on outputs/
+	$(RUN) -m tensorboard.main --logdir outputs --bind_all=false --host 127.0.0.1
+
+wheel: $(READY)  ## build the wheel into dist/
+	$(RUN) -m build --wheel --no-isolation
+
+clean:  ## remove what was built; outputs/ is never touched
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	find resnet_lit tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,54 @@
+"""Ctrl-C, SIGTERM and SIGUSR1 end a run between two steps, with a checkpoint; a second one ends it at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class Interrupted(BaseException):
+    """A signal has ended the run. `exit_status` is 128 + the signal's number: 130, 143, 138."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"ended by {signal.Signals(signum).name}")
+        self.exit_status = 128 + signum
+
+
+class Interrupt:
+    """What the signals do at the moment: raise at once, or be noted while a step is being made.
+
+    Lightning puts a SIGTERM handler of its own in front and calls ours after it.
+    """
+
+    def __init__(self) -> None:
+        self.deferred = False
+        self.noted: int | None = None
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.deferred and self.noted is None:
+            self.noted = signum
+            return
+        raise Interrupted(signum)
+
+    @contextmanager
+    def installed(self) -> Iterator[Interrupt]:
+        """Handle the signals within the block. Only the main thread can: elsewhere (a notebook's worker) nothing changes."""
+        try:
+            before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        except ValueError:
+            yield self
+            return
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise Interrupted where a signal has been noted."""
+        if self.noted is not None:
+            raise Interrupted(self.noted)

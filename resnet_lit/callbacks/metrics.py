@@ -1,0 +1,178 @@
+"""Loss and accuracy: read from the device now and then, checked, written to metrics.csv and handed to the loggers."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+
+from resnet_lit.callbacks.timing import Timing
+from resnet_lit.module import LitClassifier, Tally
+from resnet_lit.record import METRICS
+
+COLUMNS = (
+    "step",
+    "epoch",
+    "train/loss",
+    "train/accuracy",
+    "train/loss_epoch",
+    "train/accuracy_epoch",
+    "val/loss",
+    "val/accuracy",
+    "test/loss",
+    "test/accuracy",
+    "lr",
+    "perf/images_per_second",
+    "perf/seconds",
+)
+
+
+class Diverged(Exception):
+    """The loss is no longer a finite number."""
+
+
+class Metrics(Callback):
+    """Reads the module's tallies every `log_every_n_steps`, and once an epoch; nothing else waits for the device.
+
+    A row of metrics.csv holds what is known at one step: means over the steps since the last reading (train/loss), over the
+    epoch (train/loss_epoch), over an evaluation (val/loss; test/loss under protocol=paper). Accuracy in [0, 1].
+    Raises Diverged where a loss is not finite.
+    """
+
+    def __init__(self, folder: Path, timing: Timing, evaluated: str = "val") -> None:
+        self.path = folder / METRICS
+        self.timing = timing
+        self.evaluated = evaluated  # what the validation loop sees: "val", or "test" under protocol=paper
+        self.latest: dict[str, float] = {}
+        self.evaluated_at: int | None = None  # step of the last evaluation
+        self._epoch = {"loss": 0.0, "accuracy": 0.0, "count": 0.0}  # sums over the epoch so far
+        self._row: dict[str, float] = {}
+        self._last = (0, 0.0)  # step and training seconds at the last reading
+        self._images = 0
+        self._resumed_tally: dict[str, Any] = {}
+
+    # --- reading
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._last = (self._last[0], self._training_seconds())
+        for name, value in self._resumed_tally.items():
+            setattr(pl_module.tally, name, value.to(pl_module.device))
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._images += len(batch[1]) * trainer.world_size
+        step = trainer.global_step
+        if step % trainer.log_every_n_steps == 0 and step != self._last[0] and not trainer.is_last_batch:
+            with self.timing.during("logging"):
+                self._read_training(trainer, pl_module)
+                self._write(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        with self.timing.during("logging"):
+            self.read_evaluation(trainer, pl_module, self.evaluated)
+            if not (trainer.training and trainer.is_last_batch):  # else the row is written with the epoch's
+                self._write(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        with self.timing.during("logging"):
+            if trainer.global_step != self._last[0]:
+                self._read_training(trainer, pl_module)
+            sums, count = self._epoch, self._epoch["count"]
+            if count:
+                self._row.update({"train/loss_epoch": sums["loss"] / count, "train/accuracy_epoch": sums["accuracy"] / count})
+            self._epoch = dict.fromkeys(sums, 0.0)
+            self._write(trainer)
+
+    def _read_training(self, trainer: Trainer, module: LightningModule) -> None:
+        values = self._read(module, "tally")
+        for name in ("loss", "accuracy"):
+            self._epoch[name] += values[name] * values["count"]
+            self._row[f"train/{name}"] = values[name]
+        self._epoch["count"] += values["count"]
+        seconds = self._training_seconds()
+        self._row["perf/images_per_second"] = self._images / max(seconds - self._last[1], 1e-9)
+        self._last, self._images = (trainer.global_step, seconds), 0
+        self._check_finite(values["loss"], "train/loss", trainer)
+
+    def read_evaluation(self, trainer: Trainer, module: LightningModule, part: str) -> dict[str, float]:
+        """Loss and accuracy of the evaluation that has just ended, as `<part>/loss` and `<part>/accuracy`."""
+        values = self._read(module, "evaluation")
+        found = {f"{part}/{name}": values[name] for name in ("loss", "accuracy")}
+        self._check_finite(values["loss"], f"{part}/loss", trainer)
+        self._row.update(found)
+        self.latest.update(found)
+        self.evaluated_at = trainer.global_step
+        return found
+
+    @staticmethod
+    def _read(module: LightningModule, name: str) -> dict[str, float]:
+        assert isinstance(module, LitClassifier)
+        tally: Tally = getattr(module, name)
+        values = {key: float(value) for key, value in tally.compute().items()}
+        tally.reset()
+        return values
+
+    @staticmethod
+    def _check_finite(loss: float, name: str, trainer: Trainer) -> None:
+        if not math.isfinite(loss):
+            lr = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else math.nan
+            raise Diverged(f"{name} is {loss} at step {trainer.global_step}, lr {lr:g}")
+
+    def _training_seconds(self) -> float:
+        return self.timing.seconds["data_wait"] + self.timing.seconds["compute"]
+
+    # --- writing
+
+    def _write(self, trainer: Trainer) -> None:
+        row, self._row = self._row, {}
+        if trainer.optimizers:
+            row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        self.latest.update(row)
+        if trainer.is_global_zero:
+            self.append({"step": trainer.global_step, "epoch": epoch_number(trainer), **row})
+            for logger in trainer.loggers:
+                logger.log_metrics({**row, "epoch": epoch_number(trainer)}, step=trainer.global_step)
+
+    def append(self, row: dict[str, float]) -> None:
+        """Add one row to metrics.csv; it is on its way to the disk when this returns."""
+        new = not self.path.exists()
+        row = {**row, "perf/seconds": self.timing.result()["total"]}
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            if new:
+                writer.writeheader()
+            writer.writerow({key: f"{value:.8g}" if isinstance(value, float) else value for key, value in row.items()})
+
+    # --- resuming: what has been tallied since the last reading goes on
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        assert isinstance(pl_module, LitClassifier)
+        tally = {name: value.detach().cpu().clone() for name, value in pl_module.tally.metric_state.items()}
+        checkpoint["metrics"] = {"tally": tally, "epoch": dict(self._epoch), "latest": dict(self.latest), "step": self._last[0], "evaluated_at": self.evaluated_at}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["metrics"]
+        self._epoch, self.latest, self._last = dict(state["epoch"]), dict(state["latest"]), (state["step"], 0.0)
+        self.evaluated_at, self._resumed_tally = state["evaluated_at"], state["tally"]
+
+
+def epoch_number(trainer: Trainer) -> int:
+    """The epoch, counted from 1: the one being trained, or the last one when training is over."""
+    return trainer.current_epoch + (trainer.state.fn == TrainerFn.FITTING)
+
+
+def cut_back(path: Path, step: int) -> None:
+    """Drop the rows of metrics.csv after `step`: a resumed run writes them again. A last line cut short is dropped too."""
+    if not path.is_file():
+        return
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdigit() and int(row["step"]) <= step]
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)

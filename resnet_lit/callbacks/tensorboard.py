@@ -1,0 +1,70 @@
+"""TensorBoard: one event file a run, HParams with the final metrics, nothing written twice when a run is resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+from torch.utils.tensorboard.summary import hparams
+
+PATTERN = "events.out.tfevents.*"
+
+
+class TensorBoard(TensorBoardLogger):
+    """Lightning's TensorBoardLogger, writing straight into the run's folder, so that TensorBoard's run is the folder's name.
+
+    save_dir: the run's folder. after_step: drop what an earlier session wrote beyond this step (None: everything), and go on
+    in one new file.
+    """
+
+    def __init__(self, save_dir: str | Path, after_step: int | None = None) -> None:
+        super().__init__(save_dir=str(save_dir), name="", version="", default_hp_metric=False)
+        self._after_step = after_step
+
+    def start(self, values: dict[str, Any], metrics: list[str]) -> None:
+        """Open the event file, with what earlier sessions wrote up to `after_step`, and announce the run to HParams.
+
+        values: what the run is, flat; a name must have one type in all runs. metrics: the tags of its final results.
+        """
+        folder = Path(self.save_dir)
+        for stale in folder.glob(f"{PATTERN}.old"):  # a session was killed between renaming and copying: the old files count
+            for copy in folder.glob(PATTERN):
+                if not copy.name.endswith(".old"):
+                    copy.unlink()
+            stale.rename(stale.with_suffix(""))
+        earlier = sorted(path for path in folder.glob(PATTERN) if not path.name.endswith(".old"))
+        renamed = [path.rename(path.with_name(f"{path.name}.old")) for path in earlier]
+        writer = self.experiment
+        if self._after_step is not None:
+            for path in renamed:
+                for raw in RawEventFileLoader(str(path)).Load():
+                    event = Event.FromString(raw)
+                    if event.WhichOneof("what") == "summary" and event.step <= self._after_step:
+                        writer.file_writer.event_writer.add_event(event)
+        if self._after_step is None or not renamed:
+            for summary in hparams(values, dict.fromkeys(metrics, 0.0))[:2]:  # experiment and session start
+                writer.file_writer.add_summary(summary, 0)
+        writer.flush()
+        for path in renamed:
+            path.unlink()
+
+    def finish(self, results: dict[str, float], step: int) -> None:
+        """The final metrics, as scalars and as the end of the HParams session."""
+        self.log_metrics(results, step)
+        self.experiment.file_writer.add_summary(hparams({}, {})[2], step)
+        self.experiment.flush()
+
+    def image(self, tag: str, image: torch.Tensor, step: int) -> None:
+        """Add one picture. image: (3, H, W) uint8."""
+        self.experiment.add_image(tag, image, step)
+
+    def save(self) -> None:
+        """Nothing: Lightning would write hparams.yaml; the config is in config.yaml."""
+        self.experiment.flush()
+
+    def log_hyperparams(self, params: Any = None, metrics: Any = None, step: int | None = None) -> None:
+        """Nothing: `start` has told HParams."""

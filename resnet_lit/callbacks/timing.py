@@ -1,0 +1,73 @@
+"""Where the time of a run goes: waiting for data, computing, logging, checkpoints, evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lightning.pytorch import Callback
+
+PARTS = ("data_wait", "compute", "logging", "checkpoint", "evaluation", "total")
+
+
+class Timing(Callback):
+    """Seconds spent on each part, summed over every session of a resumed run. Must be the first of the callbacks.
+
+    `data_wait` is all that lies between two steps and is neither logging, checkpoint nor evaluation: the next batch, and the
+    loop's own work. On an accelerator `compute` is the time to queue a step; what the host waits for shows where it waits.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self._session = time.perf_counter()
+        self._mark: float | None = None  # start of the current step, or end of the last one
+        self._measured = 0.0  # time since `_mark` that another part has taken
+
+    @contextmanager
+    def during(self, part: str) -> Iterator[None]:
+        """Add the time of a block to `part`; what is measured inside it counts there alone."""
+        start, before = time.perf_counter(), self._measured
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[part] += spent - (self._measured - before)
+            self._measured = before + spent
+
+    def _lap(self, part: str) -> None:
+        now = time.perf_counter()
+        if self._mark is not None:
+            self.seconds[part] += now - self._mark - self._measured
+        self._mark, self._measured = now, 0.0
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self._lap("data_wait")
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._lap("compute")
+
+    def on_validation_start(self, *_: Any) -> None:
+        self._evaluation = time.perf_counter()
+
+    def on_validation_end(self, *_: Any) -> None:
+        spent = time.perf_counter() - self._evaluation
+        self.seconds["evaluation"] += spent
+        self._measured += spent
+
+    on_test_start = on_validation_start
+    on_test_end = on_validation_end
+
+    def result(self) -> dict[str, float]:
+        """Seconds by part, `total` included, to the millisecond."""
+        now = time.perf_counter()
+        self.seconds["total"] += now - self._session
+        self._session = now
+        return {part: round(seconds, 3) for part, seconds in self.seconds.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.result())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds.update(state_dict)

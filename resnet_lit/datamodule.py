@@ -1,0 +1,149 @@
+"""The LightningDataModule: the images of one data set, split by the protocol, as whole-batch tensor loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from resnet_lit.data import sources
+from resnet_lit.data.augment import Augment
+from resnet_lit.data.loader import BatchLoader
+from resnet_lit.data.paths import cache_folder, data_root
+from resnet_lit.data.split import limit, split
+from resnet_lit.plugins import locate
+from resnet_lit.schema import AUGMENT, Config, Data
+from resnet_lit.schema import Augment as AugmentConfig
+
+CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
+CIFAR10_STD = (0.2470, 0.2435, 0.2616)
+PAPER_STD = (0.2023, 0.1994, 0.2010)  # widely copied; it is the mean over images of each image's own std
+DEFAULT_VALIDATION = 5_000  # of CIFAR-10's 50,000; a tenth of other data
+
+
+def build_augment(augment: AugmentConfig) -> Any:
+    """The augmentation of a config: ours, or a class of the user's own with the same two methods."""
+    if augment.target != AUGMENT:
+        return locate(augment.target, "augment._target_")(**augment.args)
+    return Augment(
+        crop_padding=augment.crop_padding,
+        flip=augment.flip,
+        rotation=augment.rotation,
+        blur=augment.blur,
+        blur_kernel=augment.blur_kernel,
+        blur_sigma=(augment.blur_sigma[0], augment.blur_sigma[1]),
+    )
+
+
+class ImageData(LightningDataModule):
+    """Training, validation and test images of one config.
+
+    protocol=holdout: `val_dataloader` yields held-out training images, `test_dataloader` the test set, read once, at the end.
+    protocol=paper: all training images train, and `val_dataloader` yields the test set, after every epoch.
+
+    Batches are (images (N, C, H, W) uint8, targets (N,) int64). Raises DataError, and ConfigError for sizes that do not fit.
+    """
+
+    def __init__(self, config: Config, progress: Callable[[int, int, str], None] | None = None) -> None:
+        super().__init__()
+        self.config = config
+        data = config.data
+        self.source = sources.load(
+            data.name,
+            data_root(data.name, data.root),
+            cache_dir=cache_folder(data.cache),
+            image_size=data.image_size,
+            test_fraction=data.test_fraction,
+            progress=progress,
+        )
+        train_labels, test_labels = self.source.train_labels, self.source.test_labels
+        held_out = config.validation
+        if held_out is None:
+            held_out = DEFAULT_VALIDATION if data.name == "cifar10" else len(train_labels) // 10
+        train, validation = split(train_labels, held_out, data.split_seed)
+        self.train_indices = limit(train, train_labels, data.limit_train, data.split_seed, key="data.limit_train")
+        wanted = data.limit_validation
+        if wanted is None and data.limit_train is not None:
+            wanted = min(data.limit_train, len(validation))
+        self.validation_indices = limit(validation, train_labels, wanted, data.split_seed, key="data.limit_validation")
+        every = torch.arange(len(test_labels)).numpy()
+        self.test_indices = limit(every, test_labels, data.limit_test, data.split_seed, key="data.limit_test")
+        self.augment = build_augment(config.augment)
+        self.device = torch.device("cpu")
+        self._on_device: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and std per channel of pixels in [0, 1], as `data.normalization` names them."""
+        return {
+            "cifar10": (CIFAR10_MEAN, CIFAR10_STD),
+            "paper": (CIFAR10_MEAN, PAPER_STD),
+            "computed": (tuple(self.source.mean), tuple(self.source.std)),
+            "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        }[self.config.data.normalization]
+
+    @property
+    def chooses_on(self) -> str | None:
+        """The part of the data that chooses the epoch: `test` under protocol=paper, None where nothing is held out."""
+        return "test" if self.config.protocol == "paper" else "val" if len(self.validation_indices) else None
+
+    def provenance(self) -> dict[str, Any]:
+        """What the record says of the data."""
+        return {
+            "variant": self.source.variant,
+            "hash": self.source.hash,
+            "classes": list(self.source.classes),
+            "sizes": {"train": len(self.train_indices), "validation": len(self.validation_indices), "test": len(self.test_indices)},
+            "test_origin": self.source.test_origin,
+            "normalization": self.config.data.normalization,
+        }
+
+    def setup(self, stage: str) -> None:
+        if self.trainer is not None:
+            self.device = self.trainer.strategy.root_device
+
+    def _part(self, part: str) -> tuple[Tensor, Tensor]:
+        """All images and targets of `train` or `test`: on the accelerator where there is one, else memory-mapped."""
+        if part not in self._on_device:
+            images, labels = (
+                (self.source.train_images, self.source.train_labels)
+                if part == "train"
+                else (self.source.test_images, self.source.test_labels)
+            )
+            self._on_device[part] = torch.from_numpy(images).to(self.device), torch.from_numpy(labels).to(self.device)
+        return self._on_device[part]
+
+    def _loader(self, part: str, indices: Any, **options: Any) -> BatchLoader:
+        images, targets = self._part(part)
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+        return BatchLoader(
+            images,
+            targets,
+            indices=indices,
+            batch_size=self.config.data.batch_size,
+            seed=self.config.seed,
+            rank=rank,
+            world_size=world_size,
+            **options,
+        )
+
+    def train_dataloader(self) -> BatchLoader:
+        overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # the same few batches in every epoch
+        return self._loader(
+            "train",
+            self.train_indices,
+            shuffle=not overfit,
+            augment=self.augment,
+            drop_last=self.config.data.drop_last,
+        )
+
+    def val_dataloader(self) -> BatchLoader | list[Any]:
+        if self.config.protocol == "paper":
+            return self.test_dataloader()
+        return self._loader("train", self.validation_indices) if len(self.validation_indices) else []
+
+    def test_dataloader(self) -> BatchLoader:
+        return self._loader("test", self.test_indices)

@@ -1,0 +1,66 @@
+"""What a run is: a hash of the values that change its result. The same command has the same identity on every machine.
+
+A value that equals the schema's neutral default is left out, so a key added later changes no identity; neither do paths,
+loggers, progress and checkpoint intervals (`result=False` in the schema).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from resnet_lit.schema import Config
+from resnet_lit.typed import ConfigError, fields_of, flatten
+
+# Raised only when the same config gives other numbers than before: a run of an older version is then another run.
+RESULTS_VERSION = 1
+
+
+def identity(config: Config) -> str:
+    """Ten hexadecimal digits that name what a run computes.
+
+    Raises ConfigError where `weights` names no file: its content, not its path, is part of what the run computes.
+    """
+    values = result_values(config)
+    if config.weights is not None:
+        values["weights"] = file_hash(config.weights)
+    text = json.dumps({"results_version": RESULTS_VERSION, "values": values}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def result_values(config: Config) -> dict[str, Any]:
+    """The values that change a result and differ from their neutral default, by dotted key."""
+    defaults = flatten(Config())
+    return {
+        key: value
+        for key, value in flatten(config).items()
+        if changes_result(key) and (key not in defaults or value != defaults[key] or type(value) is not type(defaults[key]))
+    }
+
+
+def changes_result(key: str, schema: type = Config) -> bool:
+    """Whether a dotted key can change what a run computes; keys of free groups (`optimizer.args.betas`) follow the group."""
+    head, _, rest = key.partition(".")
+    if head not in fields_of(schema):
+        return False
+    field, kind = fields_of(schema)[head]
+    if not field.metadata["result"]:
+        return False
+    return changes_result(rest, kind) if rest and isinstance(kind, type) and hasattr(kind, "__dataclass_fields__") else True
+
+
+def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """The result-changing values in which two configs differ: {key: (old, new)}."""
+    before, after = flatten(old), flatten(new)
+    keys = sorted(key for key in {*before, *after} if changes_result(key))
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+
+
+def file_hash(path: str) -> str:
+    """sha256 of a file's content. Raises ConfigError where there is none."""
+    if not Path(path).is_file():
+        raise ConfigError(f"weights={path}: no such file (give a checkpoint, <run folder>/checkpoints/best.ckpt for instance)")
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

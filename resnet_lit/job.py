@@ -1,0 +1,102 @@
+"""What Hydra calls: one run in this process, or, for a cell of a multirun, one in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from resnet_lit import record as records
+from resnet_lit.record import Busy, Record
+from resnet_lit.run import earlier
+from resnet_lit.schema import Config
+from resnet_lit.typed import Refused
+
+PARENT = "RESNET_LIT_PARENT"  # process number of the driver, for a cell's process: it ends when its driver is gone
+TAIL_LINES = 20
+
+
+def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
+    """Train one cell in a process of its own, started with the command line of a single run. Never raises.
+
+    Returns the record in `folder`, at once where the run has ended before; where there is none, one that says why.
+    """
+    try:
+        if (done := earlier(config, folder)) is not None:
+            return {**done, "folder": str(folder)}
+    except Busy as error:
+        return {"status": "running", "reason": str(error), "folder": str(folder)}
+    except Refused as error:
+        return {"status": "refused", "reason": str(error), "folder": str(folder)}
+    command = [sys.executable, "-m", "resnet_lit.train", *words]
+    environment = {**os.environ, PARENT: str(os.getpid())}
+    tail: list[str] = []
+    try:
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            tail = [*tail[-TAIL_LINES:], line.rstrip()]
+        status = process.wait()
+    except OSError as error:
+        return {"status": "failed", "reason": f"could not be started: {error}", "folder": str(folder)}
+    try:
+        record = records.read(folder)
+    except records.FolderError as error:
+        return {"status": "failed", "reason": str(error), "folder": str(folder)}
+    last = next((line for line in reversed(tail) if line.strip()), "")
+    if record is None:
+        return {"status": "refused" if status == 2 else "failed", "reason": last or f"exit status {status}", "folder": str(folder)}
+    if status < 0 and record["status"] == "interrupted":
+        record["reason"] = f"killed by signal {-status}"
+    elif status == 75:
+        record["status"], record["reason"] = "running", last
+    return {**record, "folder": str(folder)}
+
+
+def words_of_cell() -> list[str]:
+    """The command line of a single run for the cell that Hydra is at: its words, its folder, and nothing of the sweep."""
+    hydra = HydraConfig.get()
+    kept = []
+    for word in OmegaConf.to_container(hydra.overrides.hydra):  # type: ignore[union-attr]
+        if not str(word).lstrip("+~").startswith(("hydra.sweep", "hydra.mode", "hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.run")):
+            kept.append(str(word))
+    folder = str(Path(hydra.runtime.output_dir))
+    source = [s.path for s in hydra.runtime.config_sources if s.provider == "command-line"]
+    directory = ["--config-dir", source[0]] if source else []
+    quoted = folder.replace("'", "\\'")
+    return [*directory, *map(str, hydra.overrides.task), *kept, f"hydra.run.dir='{quoted}'", "hydra.mode=RUN", "progress=plain"]
+
+
+def is_cell() -> bool:
+    """Whether Hydra is at a cell of a multirun."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def end_with_parent() -> None:
+    """In a cell's process: end, with a checkpoint, when the driver is gone; a driver that is killed can tell nobody."""
+    parent = os.environ.pop(PARENT, None)
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def result_of(record: Record) -> dict[str, Any]:
+    """What a job returns to Hydra: small and plain, it travels between machines."""
+    return {key: record.get(key) for key in ("status", "reason", "folder", "metrics")}

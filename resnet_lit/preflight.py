@@ -1,0 +1,96 @@
+"""Before Hydra writes or starts anything: every config is checked, and every cell of a multirun is known."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from resnet_lit.config import Config, explain, folder_name, from_hydra
+from resnet_lit.typed import Refused
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a multirun."""
+
+    words: tuple[str, ...]
+    config: Config
+    folder: Path
+
+
+# The cells of the multirun that this process drives, in order: the closing table is made from their folders.
+cells: list[Cell] = []
+
+
+def refuse(message: str) -> None:
+    """One line on stderr and exit status 2: nothing has been written."""
+    print(message, file=sys.stderr)
+    sys.exit(2)
+
+
+class Preflight(Callback):
+    """Hydra calls this before it makes a folder. It swallows ordinary exceptions of callbacks, so refusing means to exit."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        try:
+            from_hydra(config)
+        except Refused as error:
+            refuse(str(error))
+        except (HydraException, OmegaConfBaseException) as error:
+            refuse(explain(error, list(config.hydra.overrides.task)))
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Compose and check every cell once. Hydra asks for each twice more and gets what was composed here."""
+        words: list[str] = []
+        try:
+            compose_once = _remember_composed()
+            if not str(config.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper"):
+                from_hydra(config)  # another sweeper chooses its cells as it goes: each is checked when it comes
+                return
+            for words in _expand(config):
+                composed = compose_once(config, words)
+                typed = from_hydra(composed)
+                folder = Path(str(config.hydra.sweep.dir)) / str(composed.hydra.sweep.subdir)
+                cells.append(Cell(tuple(words), typed, folder))
+        except Refused as error:
+            refuse(str(error))
+        except (HydraException, OmegaConfBaseException) as error:
+            refuse(explain(error, words or list(config.hydra.overrides.task)))
+
+
+def _expand(config: DictConfig) -> list[list[str]]:
+    """The words of each cell, as Hydra's own sweeper makes them."""
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    loader = GlobalHydra.instance().config_loader()
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides([*params, *config.hydra.overrides.task])
+    return BasicSweeper.split_arguments(overrides, None)[0]
+
+
+def _remember_composed() -> Any:
+    """Let Hydra's loader compose each cell once only, with its folder settled: workers need no resolver of ours."""
+    loader = GlobalHydra.instance().config_loader()
+    compose = loader.load_sweep_config
+    known: dict[tuple[str, ...], DictConfig] = {}
+
+    def load_sweep_config(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        key = tuple(sweep_overrides)
+        if key not in known:
+            composed = compose(master_config, list(sweep_overrides))
+            with open_dict(composed):
+                OmegaConf.update(composed, "hydra.sweep.subdir", folder_name(from_hydra(composed)))
+            known[key] = composed
+        return copy.deepcopy(known[key])
+
+    loader.load_sweep_config = load_sweep_config  # type: ignore[method-assign]
+    return load_sweep_config

@@ -1,0 +1,227 @@
+"""One run from typed config to record: claim the folder, train, and write down what came of it.
+
+    from resnet_lit.config import load
+    from resnet_lit.run import run
+    record = run(load("+experiment=digits"))
+
+Runs are idempotent: a finished one returns its record at once, an interrupted or failed one goes on from its last checkpoint.
+torch is imported only when there is something to train.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from resnet_lit import record as records
+from resnet_lit.callbacks.interrupt import Interrupt, Interrupted
+from resnet_lit.config import OUTPUTS, folder_name
+from resnet_lit.data import sources
+from resnet_lit.data.paths import cache_folder, data_root
+from resnet_lit.identity import differences, identity
+from resnet_lit.plugins import source_of
+from resnet_lit.record import Busy, FolderError, Record
+from resnet_lit.schema import Config, from_mapping, to_mapping
+from resnet_lit.typed import ConfigError, Refused, show
+
+log = logging.getLogger("resnet_lit")
+
+LOG = "train.log"
+
+
+def run(config: Config, folder: str | Path | None = None, *, command: str | None = None) -> Record:
+    """Train what `config` says, or return what came of it when it was trained before.
+
+    folder: default outputs/<experiment>/<readable>-<identity>. command: the command line, for the record.
+    Returns the record (docs/record.md); a run that failed or diverged is a record too. Raises Refused (config, data or folder
+    cannot be used; nothing was trained), Busy (another process trains this run), Interrupted (a signal ended it; the record is
+    written and the same call goes on with it).
+    """
+    folder = Path(folder) if folder is not None else Path(OUTPUTS) / folder_name(config)
+    if is_helper_process():
+        return _train(config, folder, {"hardware": {}}, Interrupt())
+    if config.is_debug:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif (done := earlier(config, folder)) is not None:
+        return done
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with records.lock(folder), _logging_to(folder / LOG), Interrupt().installed() as interrupt:
+            return _train(config, folder, _start(config, folder, command), interrupt)
+    except OSError as error:
+        raise FolderError(f"{folder}: cannot be written ({error.strerror or error}); choose another with hydra.run.dir=<folder>") from error
+    except Refused:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def resume(folder: str | Path, *, command: str | None = None) -> Record:
+    """Go on with the run in `folder`, with its own config. Raises as `run`."""
+    return run(config_of(folder), folder, command=command)
+
+
+def config_of(folder: str | Path) -> Config:
+    """The config that a run folder was trained with. Raises FolderError where it holds none."""
+    path = Path(folder) / "config.yaml"
+    try:
+        return from_mapping(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError, ConfigError, AttributeError) as error:
+        raise FolderError(f"resume={folder}: holds no run to go on with ({error})") from error
+
+
+def is_helper_process() -> bool:
+    """Whether Lightning has started this process for DDP: the first one owns the folder, the lock and the record."""
+    return int(os.environ.get("LOCAL_RANK", 0)) > 0 or int(os.environ.get("NODE_RANK", 0)) > 0
+
+
+def earlier(config: Config, folder: Path) -> Record | None:
+    """The record of a run that has ended, None where there is something left to train.
+
+    Puts the folder aside where `fresh` says so. Raises FolderError where it holds another run, or the same on other data; Busy
+    where another process trains it.
+    """
+    if config.fresh and folder.exists() and any(folder.iterdir()):
+        if _status(folder) == "running":
+            raise Busy(records.busy_text(folder))
+        log.info("the earlier run is put aside: %s", records.set_aside(folder))
+        return None
+    found = records.read(folder)
+    if found is None:
+        return None
+    if found["identity"] != identity(config):
+        changed = [f"{k}={show(new)} (there: {show(old)})" for k, (old, new) in differences(from_mapping(found["config"]), config).items()]
+        raise FolderError(
+            f"{folder}: holds another run, which differs in {'; '.join(changed) or 'the version of its results'}; "
+            "use another folder, or fresh=true to put it aside"
+        )
+    _check_data(config, folder, found)
+    if found["status"] == "running":
+        raise Busy(records.busy_text(folder))
+    return found if found["status"] in records.ENDED else None
+
+
+def _status(folder: Path) -> str | None:
+    try:
+        found = records.read(folder)
+    except FolderError:
+        return None
+    return found["status"] if found else None
+
+
+def _check_data(config: Config, folder: Path, found: Record) -> None:
+    """Refuse a folder whose run saw other data than `data.root` now names, where that can be told without decoding them."""
+    if "data" not in found:
+        return
+    data = config.data
+    known = sources.identify(
+        data.name,
+        data_root(data.name, data.root),
+        cache_dir=cache_folder(data.cache),
+        image_size=data.image_size,
+        test_fraction=data.test_fraction,
+    )
+    if known is not None and known[1] != found["data"]["hash"]:
+        raise FolderError(
+            f"{folder}: was trained on other data ({found['data']['variant']} {found['data']['hash'][:10]}, data.root now names "
+            f"{known[0]} {known[1][:10]}); use another folder, another name=…, or fresh=true to put it aside"
+        )
+
+
+def _start(config: Config, folder: Path, command: str | None) -> Record:
+    """The record as it stands when training starts."""
+    before = (records.read(folder) or {}) if not config.is_debug else {}
+    targets = [config.model.target, config.augment.target, config.optimizer.target, config.scheduler.target]
+    targets += [entry["_target_"] for entry in config.callbacks.values() if entry]
+    record: Record = {
+        "status": "running",
+        "reason": None,
+        "identity": identity(config),
+        "name": config.name,
+        "label": config.label,
+        "debug": config.is_debug,
+        "command": command,
+        "config": to_mapping(config),
+        "seed": config.seed,
+        "protocol": config.protocol,
+        "process": records.process(),
+        "started": before.get("started") or records.now(),
+        "sessions": [*before.get("sessions", []), records.now()],
+        "ended": None,
+        "git": records.git(),
+        "versions": records.versions(),
+        "hardware": records.hardware(),
+        "sources": {
+            "resnet_lit": records.source_hash(),
+            **{target: source_of(target) for target in targets if target.split(".")[0] not in ("resnet_lit", "torch", "lightning")},
+        },
+    }
+    if "threads" in before:
+        record["threads"] = before["threads"]  # another number would give other last bits
+    return record
+
+
+def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt) -> Record:
+    """Train and write down how it ended. Until `begin` is called nothing is written: what is refused leaves no trace."""
+    from resnet_lit import training  # torch and Lightning: seconds, and only now is it sure that they are needed
+    from resnet_lit.callbacks.checkpoint import tidy
+    from resnet_lit.callbacks.metrics import Diverged
+
+    begun = False
+
+    def begin() -> None:
+        nonlocal begun
+        if not is_helper_process():
+            records.write_text(folder / "config.yaml", yaml.safe_dump(record["config"], sort_keys=False))
+            records.write(folder, record)
+            begun = True
+
+    try:
+        training.train(config, folder, record, interrupt, begin)
+        record["status"] = "finished"
+        if begun and not config.is_debug:
+            tidy(folder, config.checkpoint.keep)
+    except Diverged as error:
+        record["status"], record["reason"] = "diverged", str(error)
+        log.error("diverged: %s", error)
+    except Interrupted as error:
+        record["status"], record["reason"] = "interrupted", str(error)
+        raise
+    except Refused:
+        raise
+    except Exception as error:
+        record["status"], record["reason"] = "failed", " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        log.error("%s", traceback.format_exc())
+    except BaseException as error:  # SystemExit, a second Ctrl-C
+        record["status"], record["reason"] = "interrupted", type(error).__name__
+        raise
+    finally:
+        record["ended"] = records.now()
+        if begun:
+            records.write(folder, record)
+    return record
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Append what is logged to the run's train.log."""
+    handler = logging.FileHandler(path, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+__all__ = ["Busy", "Interrupted", "Refused", "config_of", "earlier", "resume", "run"]

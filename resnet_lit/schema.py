@@ -1,0 +1,292 @@
+"""The typed schema of conf/: every value a user may change, with its meaning, its range and its neutral default.
+
+Values live in YAML; this file says what they mean and refuses what cannot work, in about a second: nothing heavy is
+imported. The defaults here are neutral ones, for identities (`resnet_lit.identity`): what equals them is not hashed, so a key
+added later changes no identity of an earlier run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from resnet_lit.models import cost
+from resnet_lit.typed import ConfigError, build, plain, section, setting
+
+RESNET = "resnet_lit.models.resnet.ResNet"
+AUGMENT = "resnet_lit.data.augment.Augment"
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network. The paper's letters: B = blocks, C = channels, F = kernels, K = skip_kernels, P = pool."""
+
+    name: str = setting("custom", "what the network is called in tables and folders", result=False)
+    target: str = setting(RESNET, "import path of the class; another one is called as Class(num_classes=n, **args)", key="_target_")
+    blocks: tuple[int, ...] = setting((), "B: residual blocks in each layer", least=1, example=(2, 2, 2, 2))
+    channels: tuple[int, ...] = setting((), "C: channels of each layer", least=1, example=(64, 128, 256, 512))
+    kernels: int | tuple[int, ...] = setting(3, "F: convolution kernel, one for all layers or one for each", least=1)
+    skip_kernels: int | tuple[int, ...] = setting(1, "K: kernel of the skip convolutions, one or one for each layer", least=1)
+    strides: tuple[int, ...] | None = setting(None, "stride of each layer; null: 1, then 2", least=1, example=(1, 2, 2, 2))
+    stem: Literal["3x3", "7x7"] = setting("3x3", "first convolution: 3x3 (CIFAR) or 7x7 with max-pool (ImageNet)")
+    pool: int | None = setting(None, "P: average-pool kernel; null: over all pixels that are left", least=1, example=4)
+    block: Literal["basic", "bottleneck"] = setting("basic", "kind of residual block")
+    dropout: float = setting(0.0, "probability of Dropout2d after every BatchNorm2d; 0: off", least=0, below=1, example=0.25)
+    num_classes: int | None = setting(None, "classes; null: as many as the data have", least=2, example=10)
+    max_parameters: int | None = setting(None, "budget of trainable parameters; null: none", least=1, result=False)
+    args: dict[str, Any] = setting({}, "arguments of a class of your own")
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images, their split into training, validation and test, and the batches."""
+
+    name: Literal["cifar10", "digits", "folder"] = setting("cifar10", "which data set")
+    root: str | None = setting(None, "file or folder with the data; null: $RESNET_LIT_DATA, or a download", result=False)
+    cache: str | None = setting(None, "folder for decoded images; null: $RESNET_LIT_CACHE or ~/.cache/resnet_lit", result=False)
+    image_size: int | None = setting(None, "resize to this many pixels a side (data=folder)", least=4, example=32)
+    test_fraction: float = setting(0.2, "part held out for the test where a folder has no test/", above=0, below=1)
+    batch_size: int = setting(128, "images in one optimizer step, over all devices", least=1)
+    validation: int | None = setting(None, "images held out to choose by; null: the protocol's", least=0, example=5000)
+    split_seed: int = setting(0, "seed of the split into training and validation", least=0)
+    limit_train: int | None = setting(None, "use the first n training images only", least=1, example=1000)
+    limit_validation: int | None = setting(None, "use the first n; null: at most limit_train", least=1, example=1000)
+    limit_test: int | None = setting(None, "use the first n test images only", least=1, example=1000)
+    normalization: Literal["cifar10", "paper", "computed", "none"] = setting(
+        "cifar10", "mean and std: CIFAR-10's true ones, the paper's (a wrong std), those of this training set, or none"
+    )
+    drop_last: bool = setting(False, "leave out the last, smaller batch of an epoch")
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random changes of the training images, in this order."""
+
+    name: str = setting("none", "what it is called", result=False)
+    target: str = setting(AUGMENT, "import path of the class; another one is called as Class(**args)", key="_target_")
+    crop_padding: int = setting(0, "random crop after padding with so many black pixels; 0: off", least=0, example=4)
+    flip: float = setting(0.0, "probability of a horizontal flip", least=0, most=1, example=0.5)
+    rotation: float = setting(0.0, "rotate by up to so many degrees either way", least=0, most=180, example=15.0)
+    blur: float = setting(0.0, "probability of a Gaussian blur", least=0, most=1, example=0.5)
+    blur_kernel: int = setting(3, "kernel of the blur in pixels, odd", least=1)
+    blur_sigma: tuple[float, ...] = setting((0.1, 2.0), "least and greatest standard deviation of the blur", above=0)
+    args: dict[str, Any] = setting({}, "arguments of a class of your own")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """The optimizer: its class is called as Class(parameters, lr=, weight_decay=, **args)."""
+
+    name: str = setting("custom", "what it is called", result=False)
+    target: str = setting("torch.optim.SGD", "import path of the class", key="_target_", example="torch.optim.SGD")
+    lr: float = setting(0.1, "base learning rate", above=0)
+    momentum: float | None = setting(None, "momentum; null: the class takes none", least=0, below=1, example=0.9)
+    nesterov: bool = setting(False, "Nesterov's momentum")
+    weight_decay: float = setting(0.0, "L2 penalty", least=0, example=5e-4)
+    decay: Literal["all", "weights"] = setting("all", "decay every parameter (the paper), or no biases and no BatchNorm")
+    args: dict[str, Any] = setting({}, "further arguments of the class")
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """The learning-rate schedule: a function (epoch, epochs, **args) -> multiplier, or a torch scheduler class."""
+
+    name: str = setting("custom", "what it is called", result=False)
+    target: str = setting("resnet_lit.optim.schedules.constant", "import path of the function or class", key="_target_")
+    interval: Literal["epoch", "step"] = setting("epoch", "when the learning rate changes")
+    epochs: float | None = setting(None, "length of the schedule in epochs; null: the run's", above=0, example=200)
+    warmup_epochs: float = setting(0.0, "linear warm-up before it, in epochs", least=0, example=5)
+    args: dict[str, Any] = setting({}, "arguments of the function or class")
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Lightning's Trainer: what it takes, with its meaning there. null: Lightning's own default."""
+
+    max_epochs: int | None = setting(200, "epochs to train; null: max_steps alone decides", least=1)
+    max_steps: int = setting(-1, "optimizer steps to train; -1: no limit", least=-1, example=1000)
+    min_epochs: int | None = setting(None, "no early stop before so many epochs", least=0)
+    min_steps: int | None = setting(None, "no early stop before so many steps", least=0)
+    max_time: Any = setting(None, "stop after this time (DD:HH:MM:SS)")
+    accelerator: str = setting("auto", "cpu, gpu, mps, auto")
+    devices: int | str | tuple[int, ...] = setting(1, "how many devices, or which; auto: all")
+    num_nodes: int = setting(1, "machines", least=1)
+    strategy: str = setting("auto", "how several devices work together, ddp for instance")
+    precision: int | str | None = setting(None, "32, bf16-mixed, 16-mixed, …", example="bf16-mixed")
+    accumulate_grad_batches: int = setting(1, "batches summed up for one optimizer step", least=1)
+    gradient_clip_val: float | None = setting(None, "clip gradients at this value", above=0, example=1.0)
+    gradient_clip_algorithm: Literal["norm", "value"] | None = setting(None, "how to clip", example="norm")
+    sync_batchnorm: bool = setting(False, "BatchNorm statistics over all devices")
+    limit_train_batches: int | float | None = setting(None, "batches (or part) of a training epoch", least=0, example=10)
+    limit_val_batches: int | float | None = setting(None, "batches (or part) of a validation", least=0, example=10)
+    limit_test_batches: int | float | None = setting(None, "batches (or part) of the test", least=0, example=10)
+    overfit_batches: int | float = setting(0.0, "train on so many batches only (debugging)", least=0, example=1)
+    fast_dev_run: int | bool = setting(False, "run so many batches of everything (debugging)", example=True)
+    check_val_every_n_epoch: int | None = setting(1, "validate after every n epochs", least=1)
+    val_check_interval: Any = setting(None, "validate within an epoch too")
+    log_every_n_steps: int = setting(50, "steps between two readings of loss and accuracy", least=1, result=False)
+    enable_model_summary: bool = setting(False, "Lightning's own layer table", result=False)
+    profiler: str | None = setting(None, "simple, advanced, pytorch", result=False)
+    detect_anomaly: bool = setting(False, "find the operation that made a NaN (slow)", result=False)
+    benchmark: bool | None = setting(None, "let cuDNN search for its fastest kernels")
+    inference_mode: bool = setting(True, "evaluate under inference_mode", result=False)
+
+
+# Trainer arguments that belong to resnet_lit, and what to use instead.
+OWNED = {
+    "logger": "use logger=tensorboard|csv|none",
+    "callbacks": "use callbacks=… or +callbacks.<name>._target_=…",
+    "default_root_dir": "use hydra.run.dir=<folder>",
+    "enable_checkpointing": "use checkpoint.keep=none",
+    "enable_progress_bar": "use progress=none",
+    "deterministic": "use deterministic=true",
+    "num_sanity_val_steps": "validation data are checked before training starts: leave it out",
+    "use_distributed_sampler": "the batches are divided among devices by resnet_lit: leave it out",
+    "reload_dataloaders_every_n_epochs": "order and augmentation depend on the epoch already: leave it out",
+    "limit_predict_batches": "python -m resnet_lit.train does not predict: leave it out",
+    "barebones": "it would leave no record: leave it out",
+    "plugins": "it takes Python objects: pass a Trainer of your own from Python",
+    "enable_autolog_hparams": "hyperparameters are logged by resnet_lit: leave it out",
+    "model_registry": "models are not uploaded: leave it out",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """When checkpoints are written, and which are kept when a run has finished."""
+
+    every_minutes: float = setting(10.0, "minutes between two checkpoints within an epoch", above=0)
+    keep: Literal["all", "best", "none"] = setting("all", "which stay when a run has finished")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run: everything that decides what it computes, and where it goes."""
+
+    name: str = setting("custom", "the experiment: the folder under outputs/", result=False, example="model4")
+    label: str | None = setting(None, "the readable part of the run's folder; null: what differs from the experiment", result=False)
+    seed: int = setting(0, "seed of weights, order, augmentation and dropout", least=0, most=2**32 - 1)
+    protocol: Literal["holdout", "paper"] = setting(
+        "holdout",
+        "holdout: a validation part chooses, the test set is read once, at the end; "
+        "paper: the test set is read after every epoch and chooses the epoch",
+    )
+    deterministic: bool = setting(False, "equal weights from run to run on one machine at equal threads")
+    threads: int | Literal["auto"] = setting("auto", "CPU threads; auto: one for each core the process may use", least=1)
+    compile: Literal["auto", False, "default", "max-autotune"] = setting("auto", "torch.compile; auto: where the run is long enough")
+    label_smoothing: float = setting(0.0, "share of the target spread over all classes", least=0, below=1, example=0.1)
+    weights: str | None = setting(None, "checkpoint whose weights the run starts from", example="outputs/…/checkpoints/best.ckpt")
+    fresh: bool = setting(False, "put an earlier run of this folder aside and start anew", result=False)
+    resume: str | None = setting(None, "go on with the run in this folder, with its own config", result=False)
+    progress: Literal["auto", "rich", "plain", "none"] = setting("auto", "how progress is shown", result=False)
+    debug: str | None = setting(None, "name of a debug preset: the run goes to outputs/debug and into no report", result=False)
+    model: Model = section(Model)
+    data: Data = section(Data)
+    augment: Augment = section(Augment)
+    optimizer: Optimizer = section(Optimizer)
+    scheduler: Scheduler = section(Scheduler)
+    trainer: Trainer = section(Trainer)
+    callbacks: dict[str, Any] = setting({}, "further Lightning callbacks: a name, its _target_ and arguments")
+    logger: dict[str, Any] = setting({}, "Lightning loggers: a name, its _target_ and arguments", result=False)
+    checkpoint: Checkpoint = section(Checkpoint, result=False)
+
+    @property
+    def is_debug(self) -> bool:
+        """A run for finding faults: always runs, into outputs/debug/, and is read by no report."""
+        return self.debug is not None or bool(self.trainer.fast_dev_run) or bool(self.trainer.overfit_batches)
+
+    @property
+    def validation(self) -> int | None:
+        """Images held out of the training set; None: the default of the data (5,000 of CIFAR-10)."""
+        return 0 if self.protocol == "paper" else self.data.validation
+
+
+def architecture(model: Model, num_classes: int | None = None, image_size: int = 32, in_channels: int = 3) -> cost.Architecture:
+    """The network of a config as plain numbers, for counting. Raises ValueError where the numbers do not fit together."""
+    return cost.Architecture(
+        blocks=model.blocks,
+        channels=model.channels,
+        kernels=model.kernels,
+        skip_kernels=model.skip_kernels,
+        strides=model.strides,
+        stem=model.stem,
+        pool=model.pool,
+        block=model.block,
+        dropout=model.dropout,
+        num_classes=model.num_classes or num_classes or 10,
+        in_channels=in_channels,
+        image_size=image_size,
+    )
+
+
+def check_budget(model: Model, parameters: int) -> None:
+    """Refuse a network with more trainable parameters than `model.max_parameters`."""
+    if model.max_parameters is not None and parameters > model.max_parameters:
+        raise ConfigError(
+            f"model.max_parameters={model.max_parameters}: the model has {parameters:,} trainable parameters, over the budget of "
+            f"{model.max_parameters:,} (use fewer channels or blocks, or model.max_parameters=null)"
+        )
+
+
+def from_mapping(values: Mapping[str, Any]) -> Config:
+    """The typed config of a resolved mapping (a composed YAML, a saved config.yaml). Raises ConfigError."""
+    trainer = values.get("trainer")
+    if isinstance(trainer, Mapping):
+        for key, instead in OWNED.items():
+            if key in trainer:
+                raise ConfigError(f"trainer.{key}: belongs to resnet_lit: {instead}")
+    config = build(Config, values)
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    """What concerns several values at once."""
+    model, data, augment, optimizer, trainer = config.model, config.data, config.augment, config.optimizer, config.trainer
+    if model.target == RESNET:
+        if not model.blocks or not model.channels:
+            raise ConfigError("model.blocks, model.channels: a ResNet needs both (try model=model4)")
+        if model.args:
+            raise ConfigError("model.args: for a class of your own (model._target_); a ResNet has model.blocks, model.channels, …")
+        try:
+            size = data.image_size or 32
+            check_budget(model, cost.count_parameters(architecture(model, image_size=size)))
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+    if config.protocol == "paper" and data.validation:
+        raise ConfigError(
+            f"data.validation={data.validation}: protocol=paper trains on all training images and chooses on the test set; "
+            "leave it out, or use protocol=holdout"
+        )
+    if data.image_size is not None and data.name != "folder":
+        raise ConfigError(f"data.image_size={data.image_size}: only data=folder is resized (data={data.name} is 32x32)")
+    if augment.blur_kernel % 2 == 0:
+        raise ConfigError(f"augment.blur_kernel={augment.blur_kernel}: must be odd (try augment.blur_kernel=3)")
+    if len(augment.blur_sigma) != 2 or augment.blur_sigma[0] > augment.blur_sigma[1]:
+        raise ConfigError("augment.blur_sigma: must be the least and the greatest value (try augment.blur_sigma=[0.1,2.0])")
+    if optimizer.target in ("torch.optim.Adam", "torch.optim.AdamW") and optimizer.momentum is not None:
+        raise ConfigError(f"optimizer.momentum={optimizer.momentum:g}: Adam has none (use optimizer.args.betas=[0.9,0.999])")
+    if optimizer.nesterov and not optimizer.momentum:
+        raise ConfigError("optimizer.nesterov=true: needs momentum (try optimizer.momentum=0.9)")
+    if trainer.max_epochs is None and trainer.max_steps < 0 and trainer.max_time is None:
+        raise ConfigError("trainer.max_epochs=null: give trainer.max_steps or trainer.max_time instead")
+    if trainer.max_steps == 0:
+        raise ConfigError("trainer.max_steps=0: must be at least 1, or -1 for no limit (try trainer.max_steps=1000)")
+    for group in ("callbacks", "logger"):
+        for name, entry in getattr(config, group).items():
+            if entry is not None and (not isinstance(entry, Mapping) or "_target_" not in entry):
+                raise ConfigError(f"{group}.{name}: needs _target_, the import path of a class")
+
+
+def to_mapping(config: Config) -> dict[str, Any]:
+    """The config as plain data, as saved in config.yaml: `from_mapping` of it gives the same config."""
+    return plain(config)
+
+
+def replace(config: Config, **changes: Any) -> Config:
+    """A copy with top-level values exchanged, checked again."""
+    changed = dataclasses.replace(config, **changes)
+    _check(changed)
+    return changed

@@ -1,0 +1,47 @@
+"""The layers of a network with their shapes, parameters and multiply-adds; nothing is trained, torch is not imported.
+
+python -m resnet_lit.summary +experiment=model1
+"""
+
+from __future__ import annotations
+
+import sys
+
+from resnet_lit.config import load
+from resnet_lit.models.cost import count_parameters, table
+from resnet_lit.schema import RESNET, Config, architecture
+from resnet_lit.typed import ConfigError, Refused
+
+
+def summary(config: Config) -> str:
+    """The layer table of the config's network, its totals and its budget. Raises ConfigError for a class that is not ours."""
+    model = config.model
+    if model.target != RESNET:
+        raise ConfigError(f"model._target_={model.target}: only resnet_lit's own network can be counted without building it")
+    plain = architecture(model, image_size=config.data.image_size or 32)
+    budget = "no budget (model.max_parameters=null)"
+    if model.max_parameters is not None:
+        parameters = count_parameters(plain)
+        budget = f"{parameters:,} of {model.max_parameters:,} parameters ({parameters / model.max_parameters:.1%} of the budget)"
+    return f"{model.name}\n{table(plain)}\nBudget: {budget}"
+
+
+def main() -> None:
+    """The command."""
+    words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help"):
+        print(__doc__)
+        sys.exit(0)
+    directory = None
+    if "--config-dir" in words[:-1]:
+        at = words.index("--config-dir")
+        directory, words = words[at + 1], [*words[:at], *words[at + 2 :]]
+    try:
+        print(summary(load(*words, config_dir=directory)))
+    except Refused as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Train one network, or every cell of a multirun.
+
+python -m resnet_lit.train +experiment=model4
+python -m resnet_lit.train -m +experiment=model4 data.batch_size=32,64,128 optimizer=sgd,sgd_momentum,adam
+python -m resnet_lit.train resume=outputs/model4/<run>
+
+Exit status: 0 finished (now or earlier), 1 failed or diverged, 2 refused before training, 75 another process trains this run,
+130 / 138 / 143 interrupted by a signal, with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shlex
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from resnet_lit import closing, job, preflight
+from resnet_lit.callbacks.interrupt import Interrupted
+from resnet_lit.config import CONF, explain, from_hydra
+from resnet_lit.record import Busy, Record
+from resnet_lit.run import resume, run
+from resnet_lit.typed import ConfigError, Refused
+
+REFUSED, BUSY = 2, 75
+_exit_status = 0
+_endings: dict[Path, Record] = {}  # how the cells that this process has started ended
+
+
+def task(config: DictConfig) -> dict[str, object] | None:
+    """Called by Hydra for a single run, and for each cell of a multirun."""
+    global _exit_status
+    hydra_config = HydraConfig.get()
+    folder = Path(os.path.relpath(hydra_config.runtime.output_dir))
+    with open_dict(config):
+        config.hydra = hydra_config
+    typed = from_hydra(config)
+    if not job.is_cell():
+        _exit_status = closing.single(run(typed, folder, command=_command()), folder)
+        return None
+    started = time.monotonic()
+    record = job.run_cell(typed, folder, job.words_of_cell())
+    _endings[folder] = record
+    number, total = int(hydra_config.job.num) + 1, len(preflight.cells)
+    left = (time.monotonic() - started) * (total - number) if number < total else None
+    print(closing.cell_line(number, total, folder, record, left), flush=True)
+    return job.result_of(record)
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "resnet_lit.train", *sys.argv[1:]])
+
+
+def _literal(word: str) -> str:
+    """Quote a value that names an existing file or folder: `=` and `,` in a path mean nothing to the user."""
+    key, equals, value = word.partition("=")
+    return f"{key}='{value}'" if equals and re.search(r"[=,(){}\[\] ]", value) and "'" not in value and Path(value).exists() else word
+
+
+def _resumed(words: list[str]) -> Path | None:
+    """The folder of `resume=<folder>`. Raises ConfigError where other values stand beside it."""
+    folders = [word.partition("=")[2].strip("'") for word in words if word.startswith("resume=") and word != "resume=null"]
+    others = [word for word in words if not word.startswith("resume=")]
+    if folders and others:
+        raise ConfigError(f"resume={folders[0]}: goes on with that folder's own config; leave out {' '.join(others)}")
+    return Path(folders[0]) if folders else None
+
+
+def main() -> None:
+    """The command. Hydra reads the words; what it or we refuse is one line, not a traceback (HYDRA_FULL_ERROR=1 shows it)."""
+    words = [_literal(word) for word in sys.argv[1:]]
+    sys.argv[1:] = words
+    show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us
+    job.end_with_parent()
+    try:
+        if (folder := _resumed(words)) is not None:
+            logging.basicConfig(level=logging.INFO, format="%(message)s")
+            status = closing.single(resume(folder, command=_command()), folder)
+        else:
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+            status = closing.table(preflight.cells, _endings) if preflight.cells else _exit_status
+    except Interrupted as error:
+        print(f"{error}; the same command goes on with it", file=sys.stderr)
+        status = error.exit_status
+    except Busy as error:
+        print(error, file=sys.stderr)
+        status = BUSY
+    except (Refused, HydraException, OmegaConfBaseException, OSError) as error:
+        if show_traceback:
+            raise
+        print(_one_line(error, words), file=sys.stderr)
+        status = REFUSED
+    sys.stdout.flush()
+    sys.exit(status)
+
+
+def _one_line(error: Exception, words: list[str]) -> str:
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename}: cannot be written ({error.strerror}); choose another folder with hydra.run.dir=<folder>"
+    directory = next((b for a, b in pairwise([*words, ""]) if a in ("--config-dir", "-cd")), None)
+    return explain(error, [word for word in words if "=" in word and not word.startswith("-")], directory)
+
+
+if __name__ == "__main__":
+    main()

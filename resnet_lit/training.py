@@ -1,0 +1,396 @@
+"""Training itself: from a typed config to trained weights and what was measured of them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.loggers import Logger
+from torch import nn
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from resnet_lit.callbacks import checkpoint as checkpoints
+from resnet_lit.callbacks.checkpoint import Checkpoints
+from resnet_lit.callbacks.images import ShowImages, captioned_grid, confusion_picture, most_confident_mistakes
+from resnet_lit.callbacks.interrupt import Interrupt
+from resnet_lit.callbacks.metrics import Metrics, cut_back
+from resnet_lit.callbacks.progress import ShowProgress
+from resnet_lit.callbacks.tensorboard import TensorBoard
+from resnet_lit.callbacks.timing import Timing
+from resnet_lit.datamodule import ImageData
+from resnet_lit.identity import identity
+from resnet_lit.models.cost import count_multiply_adds
+from resnet_lit.models.resnet import ResNet
+from resnet_lit.module import LitClassifier
+from resnet_lit.optim.build import build_optimizer, build_scheduler
+from resnet_lit.plugins import locate
+from resnet_lit.record import Record, usable_cores
+from resnet_lit.schema import RESNET, Config, Model, architecture, check_budget, from_mapping, to_mapping
+from resnet_lit.typed import ConfigError
+
+log = logging.getLogger("resnet_lit")
+
+OUTPUTS = "test_outputs.npz"
+COMPILE_FROM_IMAGES = 200_000  # compiling takes a minute or two; below this it does not pay
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is. steps_per_epoch: optimizer steps; epochs may be fractional where max_steps ends the run."""
+
+    steps_per_epoch: int
+    epochs: float
+
+    @property
+    def steps(self) -> int:
+        return math.ceil(self.epochs * self.steps_per_epoch - 1e-6)
+
+
+def run_length(config: Config, train_images: int) -> Length:
+    """The length of a run, from the config and the number of training images alone."""
+    trainer, data = config.trainer, config.data
+    rounded = math.floor if data.drop_last else math.ceil
+    batches = rounded(train_images / data.batch_size)
+    if batches == 0:
+        raise ConfigError(f"data.batch_size={data.batch_size}: above the {train_images} training images, and data.drop_last=true")
+    for limit in (trainer.limit_train_batches, trainer.overfit_batches or None, int(trainer.fast_dev_run) or None):
+        if limit is not None:
+            batches = min(batches, limit if isinstance(limit, int) else int(batches * limit))
+    if batches == 0:
+        raise ConfigError(f"trainer.limit_train_batches={trainer.limit_train_batches}: leaves no batch of training")
+    steps = math.ceil(batches / trainer.accumulate_grad_batches)
+    epochs = math.inf if trainer.max_epochs is None else float(trainer.max_epochs)
+    if trainer.max_steps > 0:
+        epochs = min(epochs, trainer.max_steps / steps)
+    if trainer.fast_dev_run:
+        epochs = 1.0
+    return Length(steps, epochs if math.isfinite(epochs) else 1.0)  # only max_time ends it: schedules take an epoch as their length
+
+
+def build_network(model: Model, num_classes: int, in_channels: int = 3, image_size: int = 32) -> nn.Module:
+    """The network of a config. Raises ConfigError where it does not fit the data or its budget."""
+    if model.num_classes is not None and model.num_classes < num_classes:
+        raise ConfigError(f"model.num_classes={model.num_classes}: the data have {num_classes} classes (try model.num_classes=null)")
+    classes = model.num_classes or num_classes
+    try:
+        if model.target == RESNET:
+            plain = architecture(model, classes, image_size, in_channels)
+            options = {f.name: getattr(plain, f.name) for f in fields(plain)}
+            network: nn.Module = ResNet(options.pop("blocks"), options.pop("channels"), **options)
+        else:
+            network = locate(model.target, "model._target_")(num_classes=classes, **model.args)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model: {error}" if not str(error).startswith("model") else str(error)) from error
+    check_budget(model, count_parameters(network))
+    return network
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def load_module(path: str | Path) -> LitClassifier:
+    """A trained classifier in eval mode, from a checkpoint alone: network, weights and input normalisation."""
+    state = checkpoints.load(Path(path))
+    content = state["resnet_lit"]
+    mean, std = content["normalization"]["mean"], content["normalization"]["std"]
+    channels, size, _ = content["image_shape"]
+    network = build_network(from_mapping(content["config"]).model, len(content["classes"]), channels, size)
+    module = LitClassifier(network, mean=mean, std=std)
+    module.load_state_dict(state["state_dict"])
+    return module.eval()
+
+
+def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, begin: Callable[[], None]) -> None:
+    """Train, choose, test. `outcome` is filled as results come, so that it holds what there is whatever happens.
+
+    begin: called when config and data have proved to fit, just before anything is written.
+
+    Goes on from the newest whole checkpoint in `folder` where there is one. Raises Diverged, Interrupted, Refused, and what
+    torch raises.
+    """
+    _quieten()
+    timing = Timing()
+    outcome["threads"] = threads = outcome.get("threads") or (usable_cores() if config.threads == "auto" else config.threads)
+    torch.set_num_threads(threads)
+    resumed = checkpoints.newest(folder)
+    if resumed is not None and resumed[1]:
+        log.warning("%s; going on from %s", resumed[1], resumed[0])
+
+    data = ImageData(config, progress=_log_decoding())
+    channels, size, _ = data.source.train_images.shape[1:]
+    seed_everything(config.seed, verbose=False)
+    network = build_network(config.model, len(data.source.classes), channels, size)
+    if config.weights is not None:
+        _start_from(network, Path(config.weights))
+    length = run_length(config, len(data.train_indices))
+    outcome["data"] = data.provenance()
+    outcome["model"] = {"parameters": count_parameters(network), "macs": _multiply_adds(config.model, data, channels, size)}
+    outcome["compile"] = mode = _compile(network, config, length)
+
+    mean, std = data.normalization
+    module = LitClassifier(
+        network,
+        mean=mean,
+        std=std,
+        label_smoothing=config.label_smoothing,
+        configure=lambda net: _configure(net, config, length),
+        compiled_batch=config.data.batch_size if mode else None,
+        evaluated="test" if config.protocol == "paper" else "val",
+    )
+    _configure(network, config, length)  # a wrong argument is refused now, not after the data have been moved about
+    metrics = Metrics(folder, timing, module.evaluated)
+    content = {
+        "config": to_mapping(config),
+        "identity": identity(config),
+        "classes": list(data.source.classes),
+        "normalization": {"mean": list(mean), "std": list(std)},
+        "image_shape": [channels, size, size],
+        "data": outcome["data"],
+    }
+    saver = Checkpoints(
+        folder,
+        every_minutes=config.checkpoint.every_minutes,
+        monitor=f"{data.chooses_on}/accuracy" if data.chooses_on else None,
+        content=content,
+        metrics=metrics,
+        timing=timing,
+        interrupt=interrupt,
+    )
+    step = checkpoints.load(resumed[0])["global_step"] if resumed else None
+    loggers = build_loggers(config, folder, step)
+    mine = [entry for entry in map(_build, config.callbacks.values()) if entry is not None]
+    trainer = build_trainer(config, loggers, [timing, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), saver], folder)
+    outcome["hardware"]["devices"] = _devices(trainer)
+
+    begin()
+    if trainer.is_global_zero:
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        cut_back(folder / "metrics.csv", step or 0)
+        for logger in loggers:
+            if isinstance(logger, TensorBoard):
+                logger.start(_hparams(config, outcome), [f"result/{name}" for name in RESULTS])
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=resumed[0] if resumed else None, weights_only=True if resumed else None)
+        interrupt.deferred = False
+        _validate_at_the_end(trainer, module, data, metrics, saver)
+        _measure(trainer, module, data, metrics, saver, outcome, folder)
+    finally:
+        interrupt.deferred = False
+        outcome["timing"] = timing.result()
+        outcome["steps"], outcome["epochs"] = trainer.global_step, trainer.current_epoch
+        for logger in loggers:
+            logger.finalize("success")
+
+
+def build_trainer(config: Config, loggers: list[Logger], callbacks: list[Callback], folder: Path) -> Trainer:
+    """Lightning's Trainer with the values of `trainer.*`, and what belongs to resnet_lit."""
+    values = {f.name: getattr(config.trainer, f.name) for f in fields(config.trainer)}
+    values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if value is not None}
+    return Trainer(
+        **values,
+        logger=loggers or False,
+        callbacks=callbacks,
+        default_root_dir=folder,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        num_sanity_val_steps=0,
+        deterministic=config.deterministic,
+        use_distributed_sampler=False,
+        enable_autolog_hparams=False,
+    )
+
+
+def build_loggers(config: Config, folder: Path, after_step: int | None) -> list[Logger]:
+    """The loggers of `logger.*`, each writing into the run's folder."""
+    loggers = []
+    for entry in config.logger.values():
+        if entry is None:
+            continue
+        target = locate(entry["_target_"], "logger._target_")
+        options = {key: value for key, value in entry.items() if key != "_target_"}
+        if target is TensorBoard:
+            options["after_step"] = after_step
+        loggers.append(target(**{"save_dir": str(folder), **options}))
+    return loggers
+
+
+def _build(entry: Mapping[str, Any] | None) -> Any:
+    if entry is None:
+        return None
+    options = {key: value for key, value in entry.items() if key != "_target_"}
+    return locate(entry["_target_"], "callbacks._target_")(**options)
+
+
+def _configure(network: nn.Module, config: Config, length: Length) -> tuple[torch.optim.Optimizer, dict[str, Any]]:
+    try:
+        optimizer = build_optimizer(network, config.optimizer)
+        scheduler = build_scheduler(optimizer, config.scheduler, epochs=length.epochs, steps_per_epoch=length.steps_per_epoch)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return optimizer, scheduler
+
+
+def _compile(network: nn.Module, config: Config, length: Length) -> str | None:
+    """Compile in place where the config says so (`auto`: where the run is long enough); the mode, or None for eager."""
+    mode: Any = config.compile
+    if mode == "auto":
+        mode = "default" if length.steps * config.data.batch_size >= COMPILE_FROM_IMAGES else False
+    if mode is False:
+        return None
+    if not torch.cuda.is_available() and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        log.warning("compile=%s: no C++ compiler found: training runs eagerly, which is slower", mode)
+        return None
+    network.compile(mode=mode, dynamic=False)
+    return str(mode)
+
+
+def _start_from(network: nn.Module, path: Path) -> None:
+    """Load the network's weights from a checkpoint of ours."""
+    try:
+        state = checkpoints.load(path)["state_dict"]
+        network.load_state_dict({k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")})
+    except Exception as error:
+        raise ConfigError(f"weights={path}: does not fit this model ({str(error).splitlines()[0][:120]})") from error
+
+
+def _multiply_adds(model: Model, data: ImageData, channels: int, size: int) -> int | None:
+    if model.target != RESNET:
+        return None
+    return count_multiply_adds(architecture(model, len(data.source.classes), size, channels))
+
+
+# --- at the end
+
+
+def _validate_at_the_end(trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics, saver: Checkpoints) -> None:
+    """A run that stopped between two validations validates once more: its last weights are among those chosen from."""
+    if saver.monitor is None or (saver.best is not None and metrics.evaluated_at == trainer.global_step):
+        return
+    trainer.validate(module, datamodule=data, verbose=False)
+    saver.save_last(trainer)
+
+
+def _measure(
+    trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics, saver: Checkpoints, outcome: Record, folder: Path
+) -> None:
+    """Read the test set: with the last weights, and with the chosen ones where they are others."""
+    results = {f"train/{name}": metrics.latest[f"train/{name}_epoch"] for name in ("loss", "accuracy") if f"train/{name}_epoch" in metrics.latest}
+    last = _test(trainer, module, data, metrics)
+    chosen = last
+    if saver.best is not None and saver.best["step"] != trainer.global_step:
+        weights = checkpoints.load(saver.folder / checkpoints.BEST)["state_dict"]
+        module.load_state_dict(weights)
+        chosen = _test(trainer, module, data, metrics)
+    for name in ("accuracy", "loss"):
+        results[f"test/{name}"] = chosen[f"test/{name}"]
+        results[f"test/{name}_last"] = last[f"test/{name}"]
+    if saver.best is not None:
+        results.update({key: value for key, value in saver.best["metrics"].items() if key.startswith("val/")})
+        outcome["best"] = {"epoch": saver.best["epoch"], "step": saver.best["step"], "chosen_on": data.chooses_on}
+    else:
+        outcome["best"] = {"epoch": trainer.current_epoch, "step": trainer.global_step, "chosen_on": None}
+    outcome["metrics"] = results
+    if trainer.is_global_zero:
+        _write_outputs(trainer, module, data, folder)
+        step = trainer.global_step
+        test = {name: results[name] for name in ("test/loss", "test/accuracy")}
+        holdout = data.config.protocol == "holdout"  # under protocol=paper they are a curve already
+        if holdout:
+            metrics.append({"step": step, "epoch": trainer.current_epoch, **test})
+        for logger in trainer.loggers:
+            if holdout:
+                logger.log_metrics(test, step)
+            if isinstance(logger, TensorBoard):
+                logger.finish({f"result/{name}": results[name] for name in RESULTS if name in results}, step)
+
+
+RESULTS = ("test/accuracy", "test/accuracy_last", "test/loss", "val/accuracy", "train/accuracy")
+
+
+def _test(trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics) -> dict[str, float]:
+    trainer.test(module, datamodule=data, verbose=False)
+    return metrics.read_evaluation(trainer, module, "test")
+
+
+def _write_outputs(trainer: Trainer, module: LitClassifier, data: ImageData, folder: Path) -> None:
+    """test_outputs.npz: targets, logits and the most confident mistakes; the same as pictures for TensorBoard."""
+    logits, targets = (torch.cat(part) for part in zip(*module.outputs, strict=True))
+    mistakes = most_confident_mistakes(logits, targets)
+    images = torch.from_numpy(data.source.test_images[np.asarray(data.test_indices)[mistakes.numpy()]])
+    temporary = folder / f".{OUTPUTS}"
+    with temporary.open("wb") as file:
+        np.savez_compressed(
+            file, targets=targets.numpy(), logits=logits.numpy(), mistakes=mistakes.numpy(), mistake_images=images.numpy()
+        )
+    temporary.replace(folder / OUTPUTS)
+    classes = data.source.classes
+    probability, answers = torch.softmax(logits, 1).max(1)
+    captions = [f"{classes[answers[i]]} {probability[i]:.1%}\nis {classes[targets[i]]}" for i in mistakes.tolist()]
+    counts = multiclass_confusion_matrix(answers, targets, num_classes=logits.shape[1])
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoard):
+            if len(mistakes):
+                logger.image("images/mistakes", captioned_grid(images, captions), trainer.global_step)
+            if len(classes) <= 50:
+                logger.image("images/confusion_matrix", confusion_picture(counts, classes), trainer.global_step)
+
+
+# --- small things
+
+
+def _hparams(config: Config, outcome: Record) -> dict[str, Any]:
+    """The run in HParams: one fixed set of names, each with one type in all runs."""
+    return {
+        "model": config.model.name,
+        "data": outcome["data"]["variant"],
+        "parameters": outcome["model"]["parameters"],
+        "batch_size": config.data.batch_size,
+        "optimizer": config.optimizer.name,
+        "lr": config.optimizer.lr,
+        "momentum": config.optimizer.momentum or 0.0,
+        "weight_decay": config.optimizer.weight_decay,
+        "dropout": config.model.dropout,
+        "scheduler": config.scheduler.name,
+        "augment": config.augment.name,
+        "max_epochs": config.trainer.max_epochs or 0,
+        "protocol": config.protocol,
+        "seed": config.seed,
+    }
+
+
+def _devices(trainer: Trainer) -> list[str]:
+    device = trainer.strategy.root_device
+    return [torch.cuda.get_device_name(device)] * trainer.world_size if device.type == "cuda" else [device.type] * trainer.world_size
+
+
+def _log_decoding() -> Any:
+    """Progress of the first decoding of a data set, a line every few seconds."""
+    last = [0.0]
+
+    def progress(done: int, total: int, text: str) -> None:
+        if time.monotonic() - last[0] > 3 or (last[0] and done == total):
+            last[0] = time.monotonic()
+            log.info("%s: %s of %s", text, f"{done:,}", f"{total:,}" if total else "?")
+
+    return progress
+
+
+def _quieten() -> None:
+    """Lightning's tips and notices say nothing that the record does not; its warnings stay."""
+    for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in (".*number of training batches.*", ".*does not have many workers.*", ".*was called before the ``update`` method.*"):
+        warnings.filterwarnings("ignore", text)
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
