@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train test quick check format bench tensorboard wheel clean
+.PHONY: help setup demo train test quick lint check format bench tensorboard wheel clean
 
 help:  ## list the tasks
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,11 +30,12 @@ test: $(READY)  ## the whole test suite
 quick: $(READY)  ## the quick part of the tests
 	$(RUN) -m pytest -m 'not slow'
 
-check: $(READY)  ## format, lint, types and quick tests
+lint: $(READY)  ## format, lint and types
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
-	$(RUN) -m pytest -m 'not slow'
+
+check: lint quick  ## lint and the quick tests, in under two minutes
 
 format: $(READY)  ## format the code
 	$(RUN) -m ruff format .

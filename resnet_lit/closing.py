@@ -27,7 +27,9 @@ def single(record: Record, folder: Path) -> int:
     if record["process"]["pid"] != os.getpid():
         commit = (record["git"]["commit"] or "no commit known")[:10] + (", with local changes" if record["git"]["dirty"] else "")
         changed = _changed_sources(record)
-        lines.append(f"{record['status']} before: {record['ended']}, commit {commit}" + (f"; {changed} changed since" if changed else ""))
+        lines.append(
+            f"{record['status']} before: {record['ended']}, commit {commit}" + (f"; {changed} changed since" if changed else "")
+        )
         lines.append("nothing was trained (fresh=true trains it again)")
     if record["status"] != GOOD:
         lines.append(f"{record['status']}: {record['reason']}")

@@ -106,6 +106,7 @@ def _label(config: DictConfig, values: dict[str, Any]) -> str:
     experiment = choices.get("experiment")
     start = () if experiment is None else (f"+experiment={experiment}",)
     loader, name = GlobalHydra.instance().config_loader(), str(config.hydra.job.config_name)
+    start += tuple(str(word) for word in config.hydra.overrides.hydra if str(word).startswith("hydra.searchpath"))
     own_choices, _ = _own(loader, name, start)
     groups = {g: c for g, c in choices.items() if own_choices.get(g) != c and g not in UNNAMED_GROUPS}
     added = tuple(f"{'' if g in own_choices else '+'}{g}={c}" for g, c in groups.items())
@@ -113,10 +114,11 @@ def _label(config: DictConfig, values: dict[str, Any]) -> str:
     flat = _flat(values)
     tails = [key.rsplit(".", 1)[-1] for key in keys_of(Config)]
     words = [f"{group}={choice}" for group, choice in groups.items()]
-    for key, value in flat.items():
+    for key, value in sorted(flat.items(), key=lambda item: "." not in item[0]):  # seed and the like at the end
         if changes_result(key) and own_values.get(key) != value:
             tail = key.rsplit(".", 1)[-1]
-            words.append(f"{tail if tails.count(tail) <= 1 else key}={show(value)}")
+            text = "-".join(map(show, value)) if isinstance(value, list) else show(value)
+            words.append(f"{tail if tails.count(tail) <= 1 else key}={text}")
     return _shortened([_safe(word) for word in words])
 
 
@@ -169,7 +171,7 @@ def explain(error: Exception, words: Sequence[str], config_dir: str | Path | Non
             hydra_compose("config", extra)  # makes the search path known
             loader = GlobalHydra.instance().config_loader()
             for override in OverridesParser.create(config_loader=loader).parse_overrides(list(words)):
-                _check_word(override, loader, error)
+                _check_word(override, loader, extra, error)
     except ConfigError as found:
         return str(found)
     except Exception:  # the word cannot even be parsed, or a config of the user's own is broken: Hydra's message says where
@@ -178,16 +180,20 @@ def explain(error: Exception, words: Sequence[str], config_dir: str | Path | Non
     while root.__cause__ is not None and isinstance(root.__cause__, Exception):
         root = root.__cause__
     lines = [line.strip() for line in f"{error}\n{root}".splitlines() if line.strip()]
-    return "; ".join(dict.fromkeys(line for line in lines if not line.startswith(("object_type", "reference_type", "Config search path", "provider="))))[:400]
+    return "; ".join(
+        dict.fromkeys(
+            line for line in lines if not line.startswith(("object_type", "reference_type", "Config search path", "provider="))
+        )
+    )[:400]
 
 
-def _check_word(override: Override, loader: ConfigLoader, error: Exception) -> None:
+def _check_word(override: Override, loader: ConfigLoader, extra: list[str], error: Exception) -> None:
     """Raise ConfigError where the word names a group, a choice or a key that does not exist."""
     word, key = override.input_line or "", override.key_or_group
     if key.split("/")[0].split(".")[0] == "hydra":
         return
     if key in set(loader.list_groups("")) - {"hydra"} and not override.is_delete():
-        options = loader.get_group_options(key)
+        options = loader.get_group_options(key, config_name="config", overrides=extra)
         for choice in _chosen(override):
             if choice not in options:
                 hint = nearest(choice, options) or f" (choices: {', '.join(options)})"

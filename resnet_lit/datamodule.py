@@ -15,7 +15,7 @@ from resnet_lit.data.loader import BatchLoader
 from resnet_lit.data.paths import cache_folder, data_root
 from resnet_lit.data.split import limit, split
 from resnet_lit.plugins import locate
-from resnet_lit.schema import AUGMENT, Config, Data
+from resnet_lit.schema import AUGMENT, Config
 from resnet_lit.schema import Augment as AugmentConfig
 
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
@@ -96,7 +96,11 @@ class ImageData(LightningDataModule):
             "variant": self.source.variant,
             "hash": self.source.hash,
             "classes": list(self.source.classes),
-            "sizes": {"train": len(self.train_indices), "validation": len(self.validation_indices), "test": len(self.test_indices)},
+            "sizes": {
+                "train": len(self.train_indices),
+                "validation": len(self.validation_indices),
+                "test": len(self.test_indices),
+            },
             "test_origin": self.source.test_origin,
             "normalization": self.config.data.normalization,
         }

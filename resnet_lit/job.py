@@ -42,7 +42,13 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
     tail: list[str] = []
     try:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
         )
         assert process.stdout is not None
         for line in process.stdout:
@@ -56,7 +62,11 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
         return {"status": "failed", "reason": str(error), "folder": str(folder)}
     last = next((line for line in reversed(tail) if line.strip()), "")
     if record is None:
-        return {"status": "refused" if status == 2 else "failed", "reason": last or f"exit status {status}", "folder": str(folder)}
+        return {
+            "status": "refused" if status == 2 else "failed",
+            "reason": last or f"exit status {status}",
+            "folder": str(folder),
+        }
     if status < 0 and record["status"] == "interrupted":
         record["reason"] = f"killed by signal {-status}"
     elif status == 75:
@@ -69,7 +79,11 @@ def words_of_cell() -> list[str]:
     hydra = HydraConfig.get()
     kept = []
     for word in OmegaConf.to_container(hydra.overrides.hydra):  # type: ignore[union-attr]
-        if not str(word).lstrip("+~").startswith(("hydra.sweep", "hydra.mode", "hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.run")):
+        if (
+            not str(word)
+            .lstrip("+~")
+            .startswith(("hydra.sweep", "hydra.mode", "hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.run"))
+        ):
             kept.append(str(word))
     folder = str(Path(hydra.runtime.output_dir))
     source = [s.path for s in hydra.runtime.config_sources if s.provider == "command-line"]

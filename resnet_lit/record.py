@@ -56,7 +56,9 @@ def read(folder: str | Path) -> Record | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise FolderError(f"{path}: not a record of a run ({error}); use another folder, or fresh=true to put it aside") from error
+        raise FolderError(
+            f"{path}: not a record of a run ({error}); use another folder, or fresh=true to put it aside"
+        ) from error
     if status == "running" and not is_alive(record.get("process", {})):
         record["status"], record["reason"] = "interrupted", "its process ended without a word (killed, or out of memory)"
     return record
@@ -115,7 +117,8 @@ def lock(folder: str | Path) -> Iterator[None]:
 def busy_text(folder: str | Path) -> str:
     """Who trains the run in `folder`."""
     holder = (read(folder) or {}).get("process", {})
-    return f"{folder}: process {holder.get('pid', '?')} on {holder.get('host', '?')} is training this run; wait for it, or end it first"
+    who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
+    return f"{folder}: {who} is training this run; wait for it, or end it first"
 
 
 def set_aside(folder: Path) -> Path:
@@ -167,7 +170,9 @@ def git() -> Record:
         return none
     try:
         commit = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=20, check=True)
-        status = subprocess.run(["git", "-C", root, "status", "--porcelain"], capture_output=True, text=True, timeout=20, check=True)
+        status = subprocess.run(
+            ["git", "-C", root, "status", "--porcelain"], capture_output=True, text=True, timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return none
     return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}
@@ -197,7 +202,13 @@ def hardware() -> Record:
         memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (OSError, ValueError):
         memory = None
-    return {"cpu": model, "cores": usable_cores(), "avx512": "avx512f" in flags if flags else None, "memory_gib": memory, "devices": []}
+    return {
+        "cpu": model,
+        "cores": usable_cores(),
+        "avx512": "avx512f" in flags if flags else None,
+        "memory_gib": memory,
+        "devices": [],
+    }
 
 
 def usable_cores() -> int:

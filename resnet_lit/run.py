@@ -57,7 +57,9 @@ def run(config: Config, folder: str | Path | None = None, *, command: str | None
         with records.lock(folder), _logging_to(folder / LOG), Interrupt().installed() as interrupt:
             return _train(config, folder, _start(config, folder, command), interrupt)
     except OSError as error:
-        raise FolderError(f"{folder}: cannot be written ({error.strerror or error}); choose another with hydra.run.dir=<folder>") from error
+        raise FolderError(
+            f"{folder}: cannot be written ({error.strerror or error}); choose another with hydra.run.dir=<folder>"
+        ) from error
     except Refused:
         if new:
             shutil.rmtree(folder, ignore_errors=True)
@@ -98,7 +100,10 @@ def earlier(config: Config, folder: Path) -> Record | None:
     if found is None:
         return None
     if found["identity"] != identity(config):
-        changed = [f"{k}={show(new)} (there: {show(old)})" for k, (old, new) in differences(from_mapping(found["config"]), config).items()]
+        changed = [
+            f"{k}={show(new)} (there: {show(old)})"
+            for k, (old, new) in differences(from_mapping(found["config"]), config).items()
+        ]
         raise FolderError(
             f"{folder}: holds another run, which differs in {'; '.join(changed) or 'the version of its results'}; "
             "use another folder, or fresh=true to put it aside"
@@ -161,7 +166,11 @@ def _start(config: Config, folder: Path, command: str | None) -> Record:
         "hardware": records.hardware(),
         "sources": {
             "resnet_lit": records.source_hash(),
-            **{target: source_of(target) for target in targets if target.split(".")[0] not in ("resnet_lit", "torch", "lightning")},
+            **{
+                target: source_of(target)
+                for target in targets
+                if target.split(".")[0] not in ("resnet_lit", "torch", "lightning")
+            },
         },
     }
     if "threads" in before:

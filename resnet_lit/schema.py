@@ -24,7 +24,9 @@ class Model:
     """The network. The paper's letters: B = blocks, C = channels, F = kernels, K = skip_kernels, P = pool."""
 
     name: str = setting("custom", "what the network is called in tables and folders", result=False)
-    target: str = setting(RESNET, "import path of the class; another one is called as Class(num_classes=n, **args)", key="_target_")
+    target: str = setting(
+        RESNET, "import path of the class; another one is called as Class(num_classes=n, **args)", key="_target_"
+    )
     blocks: tuple[int, ...] = setting((), "B: residual blocks in each layer", least=1, example=(2, 2, 2, 2))
     channels: tuple[int, ...] = setting((), "C: channels of each layer", least=1, example=(64, 128, 256, 512))
     kernels: int | tuple[int, ...] = setting(3, "F: convolution kernel, one for all layers or one for each", least=1)
@@ -166,7 +168,9 @@ class Config:
     """One run: everything that decides what it computes, and where it goes."""
 
     name: str = setting("custom", "the experiment: the folder under outputs/", result=False, example="model4")
-    label: str | None = setting(None, "the readable part of the run's folder; null: what differs from the experiment", result=False)
+    label: str | None = setting(
+        None, "the readable part of the run's folder; null: what differs from the experiment", result=False
+    )
     seed: int = setting(0, "seed of weights, order, augmentation and dropout", least=0, most=2**32 - 1)
     protocol: Literal["holdout", "paper"] = setting(
         "holdout",
@@ -175,7 +179,9 @@ class Config:
     )
     deterministic: bool = setting(False, "equal weights from run to run on one machine at equal threads")
     threads: int | Literal["auto"] = setting("auto", "CPU threads; auto: one for each core the process may use", least=1)
-    compile: Literal["auto", False, "default", "max-autotune"] = setting("auto", "torch.compile; auto: where the run is long enough")
+    compile: Literal["auto", False, "default", "max-autotune"] = setting(
+        "auto", "torch.compile; auto: where the run is long enough"
+    )
     label_smoothing: float = setting(0.0, "share of the target spread over all classes", least=0, below=1, example=0.1)
     weights: str | None = setting(None, "checkpoint whose weights the run starts from", example="outputs/…/checkpoints/best.ckpt")
     fresh: bool = setting(False, "put an earlier run of this folder aside and start anew", result=False)
@@ -249,7 +255,9 @@ def _check(config: Config) -> None:
         if not model.blocks or not model.channels:
             raise ConfigError("model.blocks, model.channels: a ResNet needs both (try model=model4)")
         if model.args:
-            raise ConfigError("model.args: for a class of your own (model._target_); a ResNet has model.blocks, model.channels, …")
+            raise ConfigError(
+                "model.args: for a class of your own (model._target_); a ResNet has model.blocks, model.channels, …"
+            )
         try:
             size = data.image_size or 32
             check_budget(model, cost.count_parameters(architecture(model, image_size=size)))

@@ -64,7 +64,11 @@ def _command() -> str:
 def _literal(word: str) -> str:
     """Quote a value that names an existing file or folder: `=` and `,` in a path mean nothing to the user."""
     key, equals, value = word.partition("=")
-    return f"{key}='{value}'" if equals and re.search(r"[=,(){}\[\] ]", value) and "'" not in value and Path(value).exists() else word
+    return (
+        f"{key}='{value}'"
+        if equals and re.search(r"[=,(){}\[\] ]", value) and "'" not in value and Path(value).exists()
+        else word
+    )
 
 
 def _resumed(words: list[str]) -> Path | None:

@@ -74,13 +74,17 @@ def run_length(config: Config, train_images: int) -> Length:
         epochs = min(epochs, trainer.max_steps / steps)
     if trainer.fast_dev_run:
         epochs = 1.0
-    return Length(steps, epochs if math.isfinite(epochs) else 1.0)  # only max_time ends it: schedules take an epoch as their length
+    return Length(
+        steps, epochs if math.isfinite(epochs) else 1.0
+    )  # only max_time ends it: schedules take an epoch as their length
 
 
 def build_network(model: Model, num_classes: int, in_channels: int = 3, image_size: int = 32) -> nn.Module:
     """The network of a config. Raises ConfigError where it does not fit the data or its budget."""
     if model.num_classes is not None and model.num_classes < num_classes:
-        raise ConfigError(f"model.num_classes={model.num_classes}: the data have {num_classes} classes (try model.num_classes=null)")
+        raise ConfigError(
+            f"model.num_classes={model.num_classes}: the data have {num_classes} classes (try model.num_classes=null)"
+        )
     classes = model.num_classes or num_classes
     try:
         if model.target == RESNET:
@@ -171,7 +175,9 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
     step = checkpoints.load(resumed[0])["global_step"] if resumed else None
     loggers = build_loggers(config, folder, step)
     mine = [entry for entry in map(_build, config.callbacks.values()) if entry is not None]
-    trainer = build_trainer(config, loggers, [timing, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), saver], folder)
+    trainer = build_trainer(
+        config, loggers, [timing, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), saver], folder
+    )
     outcome["hardware"]["devices"] = _devices(trainer)
 
     begin()
@@ -191,7 +197,8 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
         outcome["timing"] = timing.result()
         outcome["steps"], outcome["epochs"] = trainer.global_step, trainer.current_epoch
         for logger in loggers:
-            logger.finalize("success")
+            if isinstance(logger, TensorBoard):
+                logger.close()
 
 
 def build_trainer(config: Config, loggers: list[Logger], callbacks: list[Callback], folder: Path) -> Trainer:
@@ -286,7 +293,11 @@ def _measure(
     trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics, saver: Checkpoints, outcome: Record, folder: Path
 ) -> None:
     """Read the test set: with the last weights, and with the chosen ones where they are others."""
-    results = {f"train/{name}": metrics.latest[f"train/{name}_epoch"] for name in ("loss", "accuracy") if f"train/{name}_epoch" in metrics.latest}
+    results = {
+        f"train/{name}": metrics.latest[f"train/{name}_epoch"]
+        for name in ("loss", "accuracy")
+        if f"train/{name}_epoch" in metrics.latest
+    }
     last = _test(trainer, module, data, metrics)
     chosen = last
     if saver.best is not None and saver.best["step"] != trainer.global_step:
@@ -372,7 +383,9 @@ def _hparams(config: Config, outcome: Record) -> dict[str, Any]:
 
 def _devices(trainer: Trainer) -> list[str]:
     device = trainer.strategy.root_device
-    return [torch.cuda.get_device_name(device)] * trainer.world_size if device.type == "cuda" else [device.type] * trainer.world_size
+    return (
+        [torch.cuda.get_device_name(device)] * trainer.world_size if device.type == "cuda" else [device.type] * trainer.world_size
+    )
 
 
 def _log_decoding() -> Any:
@@ -391,6 +404,10 @@ def _quieten() -> None:
     """Lightning's tips and notices say nothing that the record does not; its warnings stay."""
     for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for text in (".*number of training batches.*", ".*does not have many workers.*", ".*was called before the ``update`` method.*"):
+    for text in (
+        ".*number of training batches.*",
+        ".*does not have many workers.*",
+        ".*was called before the ``update`` method.*",
+    ):
         warnings.filterwarnings("ignore", text)
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")

@@ -14,7 +14,6 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-
 T = TypeVar("T")
 
 
@@ -243,5 +242,3 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = plain(item)
     return flat
-
-

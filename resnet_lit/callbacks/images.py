@@ -19,7 +19,9 @@ SHOWN = 32  # images in a grid
 class ShowImages(Callback):
     """Puts a grid of augmented training images into TensorBoard before the first step."""
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: tuple[Tensor, Tensor], batch_idx: int
+    ) -> None:
         if trainer.global_step == 0 and trainer.is_global_zero:
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoard):

@@ -53,6 +53,7 @@ class Metrics(Callback):
         self._row: dict[str, float] = {}
         self._last = (0, 0.0)  # step and training seconds at the last reading
         self._images = 0
+        self._lr = math.nan
         self._resumed_tally: dict[str, Any] = {}
 
     # --- reading
@@ -61,6 +62,9 @@ class Metrics(Callback):
         self._last = (self._last[0], self._training_seconds())
         for name, value in self._resumed_tally.items():
             setattr(pl_module.tally, name, value.to(pl_module.device))
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        self._lr = trainer.optimizers[0].param_groups[0]["lr"]  # of this step; when it has ended the schedule has moved on
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._images += len(batch[1]) * trainer.world_size
@@ -73,7 +77,7 @@ class Metrics(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         with self.timing.during("logging"):
             self.read_evaluation(trainer, pl_module, self.evaluated)
-            if not (trainer.training and trainer.is_last_batch):  # else the row is written with the epoch's
+            if trainer.state.fn != TrainerFn.FITTING or not trainer.is_last_batch:  # else it is written with the epoch's row
                 self._write(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -115,11 +119,9 @@ class Metrics(Callback):
         tally.reset()
         return values
 
-    @staticmethod
-    def _check_finite(loss: float, name: str, trainer: Trainer) -> None:
+    def _check_finite(self, loss: float, name: str, trainer: Trainer) -> None:
         if not math.isfinite(loss):
-            lr = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else math.nan
-            raise Diverged(f"{name} is {loss} at step {trainer.global_step}, lr {lr:g}")
+            raise Diverged(f"{name} is {loss} at step {trainer.global_step}, lr {self._lr:g}")
 
     def _training_seconds(self) -> float:
         return self.timing.seconds["data_wait"] + self.timing.seconds["compute"]
@@ -128,8 +130,7 @@ class Metrics(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         row, self._row = self._row, {}
-        if trainer.optimizers:
-            row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row["lr"] = self._lr
         self.latest.update(row)
         if trainer.is_global_zero:
             self.append({"step": trainer.global_step, "epoch": epoch_number(trainer), **row})
@@ -151,12 +152,19 @@ class Metrics(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         assert isinstance(pl_module, LitClassifier)
         tally = {name: value.detach().cpu().clone() for name, value in pl_module.tally.metric_state.items()}
-        checkpoint["metrics"] = {"tally": tally, "epoch": dict(self._epoch), "latest": dict(self.latest), "step": self._last[0], "evaluated_at": self.evaluated_at}
+        checkpoint["metrics"] = {
+            "tally": tally,
+            "epoch": dict(self._epoch),
+            "latest": dict(self.latest),
+            "step": self._last[0],
+            "evaluated_at": self.evaluated_at,
+            "lr": self._lr,
+        }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["metrics"]
         self._epoch, self.latest, self._last = dict(state["epoch"]), dict(state["latest"]), (state["step"], 0.0)
-        self.evaluated_at, self._resumed_tally = state["evaluated_at"], state["tally"]
+        self._lr, self.evaluated_at, self._resumed_tally = state["lr"], state["evaluated_at"], state["tally"]
 
 
 def epoch_number(trainer: Trainer) -> int:
@@ -169,7 +177,9 @@ def cut_back(path: Path, step: int) -> None:
     if not path.is_file():
         return
     with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdigit() and int(row["step"]) <= step]
+        rows = [
+            row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdigit() and int(row["step"]) <= step
+        ]
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)

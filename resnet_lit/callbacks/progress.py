@@ -57,7 +57,11 @@ class ShowProgress(Callback):
         if self._bar is not None and now - self._shown > BAR_SECONDS:
             self._shown = now
             self._bar.update(
-                self._task, completed=trainer.global_step, description=self._place(trainer), text=self._text(trainer), refresh=True
+                self._task,
+                completed=trainer.global_step,
+                description=self._place(trainer),
+                text=self._text(trainer),
+                refresh=True,
             )
         if now - self._line > LINE_SECONDS:
             self._say(trainer, now)

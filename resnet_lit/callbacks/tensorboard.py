@@ -62,6 +62,14 @@ class TensorBoard(TensorBoardLogger):
         """Add one picture. image: (3, H, W) uint8."""
         self.experiment.add_image(tag, image, step)
 
+    def finalize(self, status: str) -> None:
+        """Lightning calls this after every fit, validate and test; closing would begin a second event file."""
+        self.experiment.flush()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self.experiment.close()
+
     def save(self) -> None:
         """Nothing: Lightning would write hparams.yaml; the config is in config.yaml."""
         self.experiment.flush()

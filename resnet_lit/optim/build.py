@@ -1,0 +1,88 @@
+"""From config to torch: parameter groups, the optimizer, and the learning-rate schedule as Lightning takes it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+
+from resnet_lit import schema
+from resnet_lit.plugins import locate
+from resnet_lit.typed import ConfigError
+
+
+def parameter_groups(network: nn.Module, weight_decay: float, decay: str) -> list[dict[str, Any]]:
+    """The trainable parameters by weight decay.
+
+    decay="all": one group, as in the paper. decay="weights": biases and BatchNorm's scales, all of one dimension, are spared.
+    """
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    if decay == "all":
+        return [{"params": trainable, "weight_decay": weight_decay}]
+    groups = [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(network: nn.Module, optimizer: schema.Optimizer) -> Optimizer:
+    """The optimizer of a config over a network's parameters. Raises ConfigError where its class does not take the arguments."""
+    kind = locate(optimizer.target, "optimizer._target_")
+    options: dict[str, Any] = {"lr": optimizer.lr, "weight_decay": optimizer.weight_decay}
+    if optimizer.momentum is not None:
+        options["momentum"] = optimizer.momentum
+    if optimizer.nesterov:
+        options["nesterov"] = True
+    try:
+        return kind(parameter_groups(network, optimizer.weight_decay, optimizer.decay), **options, **optimizer.args)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optimizer={optimizer.name}: {optimizer.target} does not take these values: {error}") from error
+
+
+def build_scheduler(optimizer: Optimizer, scheduler: schema.Scheduler, *, epochs: float, steps_per_epoch: int) -> dict[str, Any]:
+    """The schedule of a config, as Lightning's lr_scheduler config.
+
+    epochs: the run's length, fractional where max_steps ends it; `scheduler.epochs` replaces it. Raises ConfigError.
+    """
+    kind = locate(scheduler.target, "scheduler._target_")
+    entry = {"name": "lr", "interval": scheduler.interval, "frequency": 1}
+    if isinstance(kind, type):
+        return {**entry, **_torch_scheduler(kind, optimizer, scheduler)}
+    warmup = scheduler.warmup_epochs
+    length = scheduler.epochs or epochs
+    if warmup >= length:
+        raise ConfigError(f"scheduler.warmup_epochs={warmup:g}: leaves nothing of the schedule's {length:g} epochs")
+    if warmup:
+        entry["interval"] = "step"  # a warm-up in steps of whole epochs would be none
+    per_epoch = steps_per_epoch if entry["interval"] == "step" else 1
+    try:
+        kind(0.0, length - warmup, **scheduler.args)
+    except TypeError as error:
+        raise ConfigError(f"scheduler.args: {error}") from error
+
+    def factor(count: int) -> float:
+        epoch = count / per_epoch
+        if epoch < warmup:
+            return (count + 1) / math.ceil(warmup * per_epoch)  # the first step learns something, the last one is at full rate
+        if scheduler.interval == "epoch":
+            epoch = math.floor(epoch)
+        return kind(max(0.0, epoch - warmup), length - warmup, **scheduler.args)
+
+    return {**entry, "scheduler": LambdaLR(optimizer, factor)}
+
+
+def _torch_scheduler(kind: type, optimizer: Optimizer, scheduler: schema.Scheduler) -> dict[str, Any]:
+    if not issubclass(kind, LRScheduler):
+        raise ConfigError(f"scheduler._target_={scheduler.target}: must be a function (epoch, epochs) or a torch scheduler class")
+    if scheduler.warmup_epochs:
+        raise ConfigError(f"scheduler.warmup_epochs={scheduler.warmup_epochs:g}: {scheduler.target} has its own; set it to 0")
+    options = dict(scheduler.args)
+    extra = {"monitor": options.pop("monitor", "val/loss")} if issubclass(kind, ReduceLROnPlateau) else {}
+    try:
+        return {"scheduler": kind(optimizer, **options), **extra}
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"scheduler.args: {scheduler.target} does not take these values: {error}") from error

@@ -1,0 +1,67 @@
+"""What several tests need: the command as a user runs it, a cache of decoded images, the real data where they are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded images of the tests stay out of the user's cache; made once for the whole session."""
+    os.environ.setdefault("RESNET_LIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`command("+experiment=digits", …)`: python -m resnet_lit.train in an empty folder; its output as text."""
+
+    def run(*words: str, module: str = "train", timeout: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", f"resnet_lit.{module}", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        )
+
+    return run
+
+
+# A network of 800 parameters on 200 digits: a whole run takes a second or two beyond the imports.
+TINY = (
+    "+experiment=digits",
+    "model.blocks=[1,1]",
+    "model.channels=[4,8]",
+    "data.limit_train=192",
+    "data.limit_test=64",
+    "trainer.max_epochs=2",
+    "compile=false",
+    "threads=1",
+    "progress=plain",
+)
+
+
+@pytest.fixture
+def tiny() -> tuple[str, ...]:
+    """The words of a run of a few seconds."""
+    return TINY
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The real images; skipped by name where RESNET_LIT_DATA does not say where they are."""
+    root = os.environ.get("RESNET_LIT_DATA")
+    if not root:
+        if os.environ.get("RESNET_LIT_DATA_REQUIRED"):
+            pytest.fail("RESNET_LIT_DATA_REQUIRED is set, but RESNET_LIT_DATA is not")
+        pytest.skip("RESNET_LIT_DATA is not set: no real images")
+    return Path(root)

@@ -1,0 +1,91 @@
+"""Bad input: one line that names the key, the value and the remedy; exit status 2; nothing written."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from resnet_lit.config import load
+from resnet_lit.typed import ConfigError
+
+REFUSED = {
+    "data.bach_size=64": "data.bach_size=64: unknown key: did you mean data.batch_size?",
+    "+data.bach_size=64": "data.bach_size: unknown key: did you mean data.batch_size?",
+    "++data.bach_size=64": "data.bach_size: unknown key: did you mean data.batch_size?",
+    "bach_size=64": "bach_size=64: unknown key: did you mean data.batch_size?",
+    "optimzer=adam": "optimzer=adam: unknown key: did you mean optimizer?",
+    "optimizer=adamm": "optimizer=adamm: no such optimizer: did you mean adam?",
+    "+experiment=model44": "experiment=model44: no such experiment: did you mean model4?",
+    "experiment=model4": "experiment=model4: experiment is no part of the defaults: add it with a plus, +experiment=model4",
+    "+model=model1": "+model=model1: model is chosen already: leave out the plus, model=model1",
+    "data.batch_size=0": "data.batch_size=0: must be at least 1 (try data.batch_size=128)",
+    "data.batch_size=abc": "data.batch_size=abc: must be a whole number (try data.batch_size=128)",
+    "data.batch_size=64.5": "data.batch_size=64.5: must be a whole number (try data.batch_size=128)",
+    "model.dropout=1.5": "model.dropout=1.5: must be below 1 (try model.dropout=0.25)",
+    "trainer.max_epochs=-3": "trainer.max_epochs=-3: must be at least 1 (try trainer.max_epochs=200)",
+    "optimizer.lr=nan": "optimizer.lr=nan: must be a finite number (try optimizer.lr=0.1)",
+    "optimizer.lr=inf": "optimizer.lr=inf: must be a finite number (try optimizer.lr=0.1)",
+    "model.blocks=[1,2]": "model.blocks has 2 values but model.channels has 4: give one per layer",
+    "model.pool=9": "model.pool=9: only 4x4 pixels are left before it (try model.pool=4)",
+    "model.strides=[4,4,4,4]": "model.strides=[4,4,4,4]: only 2x2 pixels are left",
+    "model.channels=[128,256,512,1024]": "model.max_parameters=5000000: the model has 19,883,146 trainable parameters",
+    "trainer.logger=x": "trainer.logger: belongs to resnet_lit: use logger=tensorboard|csv|none",
+    "++trainer.fast_dev_rum=true": "trainer.fast_dev_rum: unknown key: did you mean trainer.fast_dev_run?",
+    "protocol=papr": "protocol=papr: must be one of holdout, paper (try protocol=holdout)",
+    "optimizer.args.foo=1": "optimizer.args.foo is new in this config: add it with a plus, +optimizer.args.foo=1",
+    "augment.blur_kernel=4": "augment.blur_kernel=4: must be odd (try augment.blur_kernel=3)",
+    "weights=no/such.ckpt": "weights=no/such.ckpt: no such file",
+}
+
+
+@pytest.mark.parametrize("word", REFUSED)
+def test_a_bad_word_is_refused_with_its_remedy(word: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        from resnet_lit.config import folder_name
+
+        folder_name(load(word if "experiment" in word else word))
+    assert REFUSED[word] in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "words", [("data.bach_size=64",), ("data.batch_size=0",), ("experiment=model4",), ("-m", "data.batch_size=32,0")]
+)
+def test_the_command_refuses_in_a_second_and_writes_nothing(command, tmp_path, words) -> None:
+    started = time.monotonic()
+    ended = command(*words)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert time.monotonic() - started < 20  # a second on a quiet machine; torch alone would take several
+
+
+def test_hydra_full_error_shows_the_traceback(command) -> None:
+    ended = command("data.bach_size=64", HYDRA_FULL_ERROR="1")
+    assert ended.returncode != 0
+    assert "Traceback" in ended.stderr
+
+
+def test_a_key_that_cannot_be_combined_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"data\.validation=5000: protocol=paper trains on all training images"):
+        load("protocol=paper", "data.validation=5000")
+    with pytest.raises(ConfigError, match=r"optimizer\.momentum=0\.9: Adam has none"):
+        load("optimizer=adam", "optimizer.momentum=0.9")
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(command, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = command("+experiment=digits", "hydra.run.dir=file/run")
+    assert ended.returncode == 2
+    assert "cannot be written" in ended.stderr
+    assert "hydra.run.dir=" in ended.stderr
+
+
+def test_a_config_imports_nothing_heavy(command, tmp_path) -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, resnet_lit.config as c; c.load('+experiment=model4'); print([m for m in ('torch', 'lightning') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
