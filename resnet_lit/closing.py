@@ -13,6 +13,7 @@ from resnet_lit import record as records
 from resnet_lit.preflight import Cell
 from resnet_lit.record import Record
 from resnet_lit.run import is_helper_process
+from resnet_lit.typed import duration
 
 GOOD = "finished"
 COLOURS = {"finished": "green", "diverged": "yellow", "interrupted": "yellow", "running": "cyan"}
@@ -25,10 +26,11 @@ def single(record: Record, folder: Path) -> int:
         return status
     lines = []
     if record["process"]["pid"] != os.getpid():
-        commit = (record["git"]["commit"] or "no commit known")[:10] + (", with local changes" if record["git"]["dirty"] else "")
+        commit = f"commit {record['git']['commit'][:10]}" if record["git"]["commit"] else "commit not known"
+        commit += " with local changes" if record["git"]["dirty"] else ""
         changed = _changed_sources(record)
         lines.append(
-            f"{record['status']} before: {record['ended']}, commit {commit}" + (f"; {changed} changed since" if changed else "")
+            f"{record['status']} before: {record['ended']}, {commit}" + (f"; {changed} changed since" if changed else "")
         )
         lines.append("nothing was trained (fresh=true trains it again)")
     if record["status"] != GOOD:
@@ -64,8 +66,6 @@ def _changed_sources(record: Record) -> str:
 
 def cell_line(number: int, total: int, folder: Path, record: Record, seconds: float | None) -> str:
     """One line for a cell that has ended, while the multirun goes on."""
-    from resnet_lit.callbacks.progress import duration
-
     left = "" if seconds is None else f"  {duration(seconds)} left"
     return f"[{number}/{total}] {folder.name}: {record['status']}{_score(record)}{_reason(record)}{left}"
 

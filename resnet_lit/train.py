@@ -34,6 +34,7 @@ from resnet_lit.typed import ConfigError, Refused
 
 REFUSED, BUSY = 2, 75
 _exit_status = 0
+_raised: list[BaseException] = []
 _endings: dict[Path, Record] = {}  # how the cells that this process has started ended
 
 
@@ -46,7 +47,10 @@ def task(config: DictConfig) -> dict[str, object] | None:
         config.hydra = hydra_config
     typed = from_hydra(config)
     if not job.is_cell():
-        _exit_status = closing.single(run(typed, folder, command=_command()), folder)
+        try:
+            _exit_status = closing.single(run(typed, folder, command=_command()), folder)
+        except (Refused, Busy, Interrupted) as error:
+            _raised.append(error)  # past Hydra, which would print its own line about it
         return None
     started = time.monotonic()
     record = job.run_cell(typed, folder, job.words_of_cell())
@@ -93,6 +97,8 @@ def main() -> None:
             status = closing.single(resume(folder, command=_command()), folder)
         else:
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+            if _raised:
+                raise _raised[0]
             status = closing.table(preflight.cells, _endings) if preflight.cells else _exit_status
     except Interrupted as error:
         print(f"{error}; the same command goes on with it", file=sys.stderr)

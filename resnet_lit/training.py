@@ -124,7 +124,7 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
     Goes on from the newest whole checkpoint in `folder` where there is one. Raises Diverged, Interrupted, Refused, and what
     torch raises.
     """
-    _quieten()
+    _quieten(config)
     timing = Timing()
     outcome["threads"] = threads = outcome.get("threads") or (usable_cores() if config.threads == "auto" else config.threads)
     torch.set_num_threads(threads)
@@ -400,10 +400,10 @@ def _log_decoding() -> Any:
     return progress
 
 
-def _quieten() -> None:
+def _quieten(config: Config) -> None:
     """Lightning's tips and notices say nothing that the record does not; its warnings stay."""
     for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.INFO if config.trainer.profiler else logging.WARNING)  # profilers log at INFO
     for text in (
         ".*number of training batches.*",
         ".*does not have many workers.*",

@@ -134,6 +134,13 @@ def show(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) and math.isfinite(value) and float(f"{value:g}") == value else f"{value}"
 
 
+def duration(seconds: float) -> str:
+    """A time as people write it: `1:05:09`, `3:20`, `45 s`."""
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}" if minutes else f"{left} s"
+
+
 def _try(key: str, field: dataclasses.Field) -> str:
     example = field.metadata["example"]
     return "" if example is None or example == "" or example == {} else f" (try {key}={show(example)})"

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # for tests_support
+
+from tests_support import ROOT
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,26 +36,6 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
-
-
-# A network of 800 parameters on 200 digits: a whole run takes a second or two beyond the imports.
-TINY = (
-    "+experiment=digits",
-    "model.blocks=[1,1]",
-    "model.channels=[4,8]",
-    "data.limit_train=192",
-    "data.limit_test=64",
-    "trainer.max_epochs=2",
-    "compile=false",
-    "threads=1",
-    "progress=plain",
-)
-
-
-@pytest.fixture
-def tiny() -> tuple[str, ...]:
-    """The words of a run of a few seconds."""
-    return TINY
 
 
 @pytest.fixture

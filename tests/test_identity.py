@@ -10,8 +10,8 @@ from resnet_lit.config import Config, folder_name, load
 from resnet_lit.identity import identity
 from resnet_lit.schema import from_mapping, to_mapping
 
-# Published commands and the folders they must lead to for ever: a change here orphans every run of every user. A new key must have
-# a neutral default in the schema; results_version is raised only where the same config gives other numbers.
+# Published commands and the folders they must lead to for ever: a change here orphans the runs of every user. A new key must
+# have a neutral default in the schema; results_version is raised only where the same config gives other numbers.
 KNOWN = {
     ("+experiment=model1",): "model1/73dc4d0e42",
     ("+experiment=model4",): "model4/b2b1fec8a1",

@@ -12,18 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from resnet_lit.callbacks.metrics import Metrics
+from resnet_lit.typed import duration
 
 log = logging.getLogger("resnet_lit")
 
 BAR_SECONDS = 0.2  # between two redraws of the bar
 LINE_SECONDS = 60.0  # between two plain lines within an epoch
-
-
-def duration(seconds: float) -> str:
-    """`1:05:09`, `3:20`, `45 s`."""
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, left = divmod(rest, 60)
-    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}" if minutes else f"{left} s"
 
 
 class ShowProgress(Callback):

@@ -1,0 +1,30 @@
+"""What the data room says when it cannot use what it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from resnet_lit.typed import Refused
+
+# progress(done, total, text): called now and then while something takes long; total is 0 where it is not known.
+Progress = Callable[[int, int, str], object]
+
+
+class DataError(Refused, ValueError):
+    """Data, or a key that says how to use them, cannot be used. `str()` is one line: the key and value, why, the remedy."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(" ".join(text.split()))
+
+
+class Unusable(Exception):
+    """What is wrong with a source, by file. `sources.load` makes it a DataError that also names the key."""
+
+
+def reason(error: BaseException) -> str:
+    """The short reason of an exception: what the operating system says, else its own text, else its type."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def ignore_progress(done: int, total: int, text: str) -> None:
+    """The progress of those who want none."""

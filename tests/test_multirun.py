@@ -1,0 +1,110 @@
+"""A multirun by Hydra's own launcher: a process a cell, casualties named, and typed again it finishes what is missing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests_support import ROOT, TINY, files_of
+
+from resnet_lit.record import read
+
+pytestmark = pytest.mark.slow
+SWEEP = ("-m", *TINY, "trainer.max_epochs=1", "data.batch_size=32,64", "seed=0,1")
+
+
+def start(cwd: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "resnet_lit.train", *words],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def processes_under(folder: Path) -> list[int]:
+    """Processes that train a cell in `folder`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if (
+                entry.name.isdigit()
+                and os.readlink(entry / "cwd") == str(folder)
+                and b"hydra.mode=RUN" in (entry / "cmdline").read_bytes()
+            ):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_a_killed_cell_is_named_and_the_others_finish(tmp_path: Path) -> None:
+    driver = start(tmp_path, *SWEEP)
+    folder = tmp_path / "outputs" / "digits"
+    wait_for(lambda: len([p for p in folder.glob("*/result.json") if (read(p.parent) or {})["status"] == "finished"]) == 1)
+    wait_for(lambda: processes_under(tmp_path))
+    (victim,) = processes_under(tmp_path)
+    os.kill(victim, signal.SIGKILL)
+    output = driver.communicate()[0]
+    assert driver.returncode == 1
+    assert "3 of 4 finished" in output
+    assert "signal 9" in output
+    before = {name: digest for name, digest in files_of(folder).items() if "result.json" in name}
+
+    again = start(tmp_path, *SWEEP)
+    output = again.communicate()[0]
+    assert again.returncode == 0, output
+    assert "4 of 4 finished" in output
+    after = {name: digest for name, digest in files_of(folder).items() if "result.json" in name}
+    assert len(after) == 4
+    assert len(set(before.items()) & set(after.items())) == 3  # the finished ones were left alone
+
+
+def test_cells_have_the_folders_of_single_runs(tmp_path: Path) -> None:
+    from resnet_lit.config import folder_name, load
+
+    assert start(tmp_path, *SWEEP).wait() == 0
+    cells = {p.parent.relative_to(tmp_path / "outputs").as_posix() for p in (tmp_path / "outputs").glob("*/*/result.json")}
+    words = [*TINY, "trainer.max_epochs=1"]
+    assert cells == {folder_name(load(*words, f"data.batch_size={size}", f"seed={seed}")) for size in (32, 64) for seed in (0, 1)}
+    single = start(tmp_path, *words, "data.batch_size=32", "seed=1")
+    assert "finished before" in single.communicate()[0]
+
+
+def test_a_cell_ends_when_its_driver_is_killed(tmp_path: Path) -> None:
+    driver = start(tmp_path, "-m", *TINY, "trainer.max_epochs=1000", "seed=0,1")
+    wait_for(lambda: list((tmp_path / "outputs").glob("digits/*/checkpoints/last.ckpt")))
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    wait_for(lambda: not processes_under(tmp_path), 20)
+    (folder,) = {p.parent for p in (tmp_path / "outputs").glob("digits/*/result.json")}
+    assert read(folder)["status"] == "interrupted"
+
+
+def test_the_same_sweep_under_another_folder(tmp_path: Path) -> None:
+    assert start(tmp_path, *SWEEP, "hydra.sweep.dir=elsewhere/here, there").wait() == 2
+    assert start(tmp_path, "-m", *TINY, "trainer.max_epochs=1", "seed=0,1", "hydra.sweep.dir=elsewhere").wait() == 0
+    assert len(list((tmp_path / "elsewhere" / "digits").iterdir())) == 2
+
+
+def test_experiments_can_be_swept_with_a_glob(tmp_path: Path) -> None:
+    words = [w for w in TINY if not w.startswith("+experiment")]
+    sweep = ["-m", "+experiment=glob(model1*)", "data=digits", *words, "trainer.max_epochs=1"]
+    driver = start(tmp_path, *sweep)
+    output = driver.communicate()[0]
+    assert driver.returncode == 0, output
+    assert [p.name for p in (tmp_path / "outputs").iterdir() if p.is_dir()] == ["model1"]

@@ -1,0 +1,344 @@
+"""One run from end to end, as a user starts it: what it leaves, what typing it again does, how it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests_support import ROOT, TINY, files_of, tensors_equal
+
+from resnet_lit.record import is_whole, read
+from resnet_lit.run import FolderError, run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a finished run, made by the command."""
+    where = tmp_path_factory.mktemp("finished")
+    ended = start(*TINY, "hydra.run.dir=run", cwd=where).communicate()
+    assert (where / "run" / "result.json").exists(), ended
+    return where / "run"
+
+
+def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "resnet_lit.train", *words],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_a_run_leaves_a_record_that_can_be_trusted(finished: Path) -> None:
+    record = read(finished)
+    assert record["status"] == "finished"
+    assert record["schema_version"] == 1
+    assert is_whole(finished, record)
+    assert record["data"]["variant"] == "digits"
+    assert record["data"]["sizes"] == {"train": 192, "validation": 143, "test": 64}
+    assert record["model"]["parameters"] == 1454
+    assert 0 <= record["metrics"]["test/accuracy"] <= 1
+    assert record["best"]["chosen_on"] == "val"
+    assert set(record["timing"]) == {"data_wait", "compute", "logging", "checkpoint", "evaluation", "total"}
+    assert record["command"].startswith("python -m resnet_lit.train +experiment=digits")
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0]
+    outputs = np.load(finished / "test_outputs.npz")
+    accuracy = (outputs["logits"].argmax(1) == outputs["targets"]).mean()
+    assert accuracy == pytest.approx(record["metrics"]["test/accuracy"], abs=1e-6)
+    for name in ("config.yaml", "metrics.csv", "train.log", "checkpoints/last.ckpt", "checkpoints/best.ckpt"):
+        assert (finished / name).stat().st_size > 0
+    assert not (finished / "checkpoints" / "last.previous.ckpt").exists()
+
+
+def test_an_edited_record_is_seen(finished: Path, tmp_path) -> None:
+    record = read(finished)
+    record["metrics"]["test/accuracy"] = 0.99
+    assert not is_whole(finished, record)
+
+
+def test_typed_again_a_finished_run_trains_nothing_and_changes_no_byte(finished: Path) -> None:
+    before = files_of(finished)
+    process = start(*TINY, "hydra.run.dir=run", cwd=finished.parent)
+    output = process.communicate()[0]
+    assert process.returncode == 0
+    assert "finished before: " in output
+    assert "nothing was trained" in output
+    assert files_of(finished) == before
+
+
+def test_a_folder_with_another_run_is_refused_with_what_differs(finished: Path) -> None:
+    before = files_of(finished)
+    process = start(*TINY, "hydra.run.dir=run", "seed=7", cwd=finished.parent)
+    output = process.communicate()[0]
+    assert process.returncode == 2
+    assert "holds another run, which differs in seed=7 (there: 0)" in output
+    assert files_of(finished) == before
+
+
+def test_checkpoints_are_plain_data_and_suffice_to_evaluate(finished: Path) -> None:
+    from resnet_lit.training import load_module
+
+    state = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)
+    assert not [key for key in state["state_dict"] if "_orig_mod" in key]
+    assert state["resnet_lit"]["classes"] == list("0123456789")
+    assert state["resnet_lit"]["identity"] == read(finished)["identity"]
+    module = load_module(finished / "checkpoints" / "best.ckpt")
+    from resnet_lit.config import load
+    from resnet_lit.datamodule import ImageData
+
+    data = ImageData(load(*TINY))
+    with torch.no_grad():
+        logits = torch.cat([module(images) for images, _ in data.test_dataloader()])
+    assert torch.allclose(logits, torch.from_numpy(np.load(finished / "test_outputs.npz")["logits"]), atol=1e-5)
+
+
+def test_metrics_rows_are_in_order_and_complete(finished: Path) -> None:
+    rows = list(csv.DictReader((finished / "metrics.csv").open()))
+    steps = [int(row["step"]) for row in rows]
+    assert steps == sorted(steps)
+    assert [row["epoch"] for row in rows if row["val/accuracy"]] == ["1", "2"]
+    assert [row["epoch"] for row in rows if row["train/accuracy_epoch"]] == ["1", "2"]
+    assert rows[-1]["test/accuracy"]
+
+
+def test_tensorboard_has_one_file_with_scalars_hparams_and_images(finished: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert len(list(finished.glob("events.out.tfevents.*"))) == 1
+    events = EventAccumulator(str(finished), size_guidance={"scalars": 0, "images": 0})
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/loss", "train/accuracy", "val/loss", "val/accuracy", "test/accuracy", "lr", "perf/images_per_second"} <= set(
+        tags["scalars"]
+    )
+    assert {"images/augmented", "images/mistakes", "images/confusion_matrix"} <= set(tags["images"])
+    assert "result/test/accuracy" in tags["scalars"]
+    assert events.Scalars("result/test/accuracy")[0].value == pytest.approx(read(finished)["metrics"]["test/accuracy"])
+    assert "hp_metric" not in tags["scalars"]
+    for tag in tags["scalars"]:
+        steps = [event.step for event in events.Scalars(tag)]
+        assert steps == sorted(set(steps)), tag
+    plugins = events.summary_metadata
+    assert {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(plugins)
+
+
+def test_from_python_the_same_config_is_the_same_run(tmp_path, monkeypatch) -> None:
+    from resnet_lit.config import folder_name, load
+
+    monkeypatch.chdir(tmp_path)
+    config = load(*TINY, "trainer.max_epochs=1")
+    first = run(config)
+    assert first["status"] == "finished"
+    assert (tmp_path / "outputs" / folder_name(config) / "result.json").exists()
+    again = run(config)
+    assert again["metrics"] == first["metrics"]
+    assert again["ended"] == first["ended"]
+
+
+def test_deterministic_runs_give_equal_weights(tmp_path, monkeypatch) -> None:
+    from resnet_lit.config import load
+
+    config = load(*TINY, "deterministic=true", "model.dropout=0.25", "trainer.max_epochs=1")
+    for name in ("a", "b"):
+        run(config, tmp_path / name)
+    assert tensors_equal(tmp_path / "a", tmp_path / "b")
+
+
+def test_killed_run_resumes_bit_for_bit(tmp_path) -> None:
+    words = [
+        *TINY,
+        "deterministic=true",
+        "model.dropout=0.25",
+        "augment=all",
+        "data.batch_size=8",
+        "checkpoint.every_minutes=0.001",
+    ]
+    undisturbed = start(*words, "hydra.run.dir=whole", cwd=tmp_path)
+    assert undisturbed.wait() == 0, undisturbed.stdout.read()
+    killed = start(*words, "hydra.run.dir=killed", cwd=tmp_path)
+    while not (tmp_path / "killed" / "checkpoints" / "last.previous.ckpt").exists():
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert json.loads((tmp_path / "killed" / "result.json").read_text())["status"] == "running"
+    assert read(tmp_path / "killed")["status"] == "interrupted"
+    again = start(*words, "hydra.run.dir=killed", cwd=tmp_path)
+    assert again.wait() == 0, again.stdout.read()
+    assert tensors_equal(tmp_path / "whole", tmp_path / "killed")
+    timeless = [
+        [
+            {k: v for k, v in row.items() if not k.startswith("perf/")}
+            for row in csv.DictReader((tmp_path / name / "metrics.csv").open())
+        ]
+        for name in ("whole", "killed")
+    ]
+    assert timeless[0] == timeless[1]
+    assert len(list((tmp_path / "killed").glob("events.out.tfevents.*"))) == 1
+    assert len(read(tmp_path / "killed")["sessions"]) == 2
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_with_a_checkpoint(tmp_path, signum, status) -> None:
+    words = [*TINY, "trainer.max_epochs=1000", "hydra.run.dir=run"]
+    process = start(*words, cwd=tmp_path)
+    while not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    busy = start(*words, cwd=tmp_path)
+    assert "is training this run" in busy.communicate()[0]
+    assert busy.returncode == 75
+    process.send_signal(signum)
+    output = process.communicate()[0]
+    assert process.returncode == status
+    assert "the same command goes on with it" in output
+    record = read(tmp_path / "run")
+    assert record["status"] == "interrupted"
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == record["steps"]
+
+
+def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(tmp_path) -> None:
+    words = [*TINY, "trainer.max_epochs=1000", "hydra.run.dir=run"]
+    process = start(*words, cwd=tmp_path)
+    while not (tmp_path / "run" / "checkpoints" / "last.previous.ckpt").exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    again = start(*words, cwd=tmp_path)
+    while "going on from" not in (line := again.stdout.readline()):
+        assert line, "the run ended without saying so"
+    assert "last.ckpt is damaged" in line
+    assert "last.previous.ckpt" in line
+    again.send_signal(signal.SIGTERM)
+    again.wait()
+
+
+def test_fresh_puts_the_earlier_run_aside(tmp_path) -> None:
+    from resnet_lit.config import load
+
+    config = load(*TINY, "trainer.max_epochs=1")
+    first = run(config, tmp_path / "run")
+    second = run(load(*TINY, "trainer.max_epochs=1", "fresh=true"), tmp_path / "run")
+    assert read(tmp_path / "run.1")["ended"] == first["ended"]
+    assert second["process"]["started"] == first["process"]["started"]
+    assert read(tmp_path / "run")["status"] == "finished"
+
+
+def test_a_folder_trained_on_other_data_is_refused(tmp_path) -> None:
+    from tests_support import image_tree
+
+    from resnet_lit.config import load
+
+    words = [
+        "model.blocks=[1]",
+        "model.channels=[4]",
+        "data=folder",
+        "data.image_size=8",
+        "trainer.max_epochs=1",
+        "compile=false",
+        "threads=1",
+    ]
+    words += ["augment=none", "data.cache=" + str(tmp_path / "cache")]
+    image_tree(tmp_path / "first", seed=0)
+    image_tree(tmp_path / "second", seed=1)
+    assert run(load(*words, f"data.root={tmp_path}/first"), tmp_path / "run")["status"] == "finished"
+    run(load(*words, f"data.root={tmp_path}/second"), tmp_path / "other")
+    with pytest.raises(FolderError, match="was trained on other data"):
+        run(load(*words, f"data.root={tmp_path}/second"), tmp_path / "run")
+
+
+def test_a_diverged_run_says_where_and_is_a_result(tmp_path) -> None:
+    from resnet_lit.config import load
+
+    config = load(*TINY, "optimizer.lr=1e20", "scheduler=constant", "trainer.max_epochs=3")
+    record = run(config, tmp_path / "run")
+    assert record["status"] == "diverged"
+    assert "lr 1e+20" in record["reason"]
+    assert run(config, tmp_path / "run")["ended"] == record["ended"]
+
+
+def test_a_failed_run_says_why_and_is_tried_again(tmp_path, monkeypatch) -> None:
+    from resnet_lit.config import load
+
+    (tmp_path / "failing.py").write_text(
+        "import lightning\nclass Failing(lightning.Callback):\n"
+        "    def on_train_epoch_end(self, trainer, module):\n        raise RuntimeError('on purpose')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = load(*TINY, "+callbacks.failing._target_=failing.Failing")
+    record = run(config, tmp_path / "run")
+    assert (record["status"], record["reason"]) == ("failed", "RuntimeError: on purpose")
+    assert "on purpose" in (tmp_path / "run" / "train.log").read_text()
+    assert len(run(config, tmp_path / "run")["sessions"]) == 2
+
+
+def test_protocol_paper_chooses_on_the_test_set_and_says_so(tmp_path) -> None:
+    from resnet_lit.config import load
+
+    record = run(load(*TINY, "protocol=paper", "trainer.max_epochs=3"), tmp_path / "run")
+    assert record["data"]["sizes"]["validation"] == 0
+    assert record["best"]["chosen_on"] == "test"
+    rows = [
+        float(row["test/accuracy"]) for row in csv.DictReader((tmp_path / "run" / "metrics.csv").open()) if row["test/accuracy"]
+    ]
+    assert len(rows) == 3
+    assert record["metrics"]["test/accuracy"] == pytest.approx(max(rows), abs=1e-6)
+    assert record["metrics"]["test/accuracy_last"] == pytest.approx(rows[-1], abs=1e-6)
+
+
+def test_without_validation_the_last_weights_are_the_result(tmp_path) -> None:
+    from resnet_lit.config import load
+
+    record = run(load(*TINY, "data.validation=0", "trainer.max_epochs=1"), tmp_path / "run")
+    assert record["best"]["chosen_on"] is None
+    assert record["metrics"]["test/accuracy"] == record["metrics"]["test/accuracy_last"]
+    assert "val/accuracy" not in record["metrics"]
+
+
+def test_a_run_that_stops_between_validations_validates_once_at_its_end(tmp_path) -> None:
+    from resnet_lit.config import load
+
+    record = run(load(*TINY, "trainer.max_steps=2"), tmp_path / "run")
+    assert record["steps"] == 2
+    assert record["best"] == {"epoch": 1, "step": 2, "chosen_on": "val"}
+    assert "val/accuracy" in record["metrics"]
+
+
+def test_weights_start_a_new_run_from_trained_ones(finished: Path, tmp_path) -> None:
+    from resnet_lit.config import load
+
+    best = finished / "checkpoints" / "best.ckpt"
+    record = run(load(*TINY, f"weights='{best}'", "optimizer.lr=1e-9", "trainer.max_epochs=1"), tmp_path / "run")
+    assert record["status"] == "finished"
+    before, after = (
+        torch.load(p, weights_only=True)["state_dict"] for p in (best, tmp_path / "run" / "checkpoints" / "last.ckpt")
+    )
+    assert torch.allclose(before["network.fc.weight"], after["network.fc.weight"], atol=1e-6)
+
+
+def test_a_debug_run_always_runs_and_is_marked(tmp_path, monkeypatch) -> None:
+    from resnet_lit.config import folder_name, load
+
+    monkeypatch.chdir(tmp_path)
+    config = load(*TINY, "++trainer.fast_dev_run=true")
+    assert folder_name(config) == "debug/digits"
+    first, second = run(config), run(config)
+    assert second["debug"]
+    assert first["status"] == second["status"] == "finished"
+    assert len(second["sessions"]) == 1
