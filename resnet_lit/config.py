@@ -104,7 +104,7 @@ def _label(config: DictConfig, values: dict[str, Any]) -> str:
     """`optimizer=adam,batch_size=64`: the groups and values in which a config differs from its experiment's own."""
     choices = _choices(config)
     experiment = choices.get("experiment")
-    start = () if experiment is None else (f"+experiment={experiment}",)
+    start: tuple[str, ...] = () if experiment is None else (f"+experiment={experiment}",)
     loader, name = GlobalHydra.instance().config_loader(), str(config.hydra.job.config_name)
     start += tuple(str(word) for word in config.hydra.overrides.hydra if str(word).startswith("hydra.searchpath"))
     own_choices, _ = _own(loader, name, start)

@@ -67,7 +67,7 @@ class ImageData(LightningDataModule):
         self.train_indices = limit(train, train_labels, data.limit_train, data.split_seed, key="data.limit_train")
         wanted = data.limit_validation
         if wanted is None and data.limit_train is not None:
-            wanted = min(data.limit_train, len(validation))
+            wanted = min(data.limit_train, len(validation)) or None
         self.validation_indices = limit(validation, train_labels, wanted, data.split_seed, key="data.limit_validation")
         every = torch.arange(len(test_labels)).numpy()
         self.test_indices = limit(every, test_labels, data.limit_test, data.split_seed, key="data.limit_test")
@@ -135,7 +135,7 @@ class ImageData(LightningDataModule):
         )
 
     def train_dataloader(self) -> BatchLoader:
-        overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # the same few batches in every epoch
+        overfit = self.config.trainer.overfit_batches > 0  # the same few batches in every epoch
         return self._loader(
             "train",
             self.train_indices,

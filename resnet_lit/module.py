@@ -48,7 +48,11 @@ class LitClassifier(LightningModule):
     compiled_batch: size of the batches that go through the compiled network; others (the last of an epoch, evaluation) run
     eagerly, which spares a compilation for each further shape.
     evaluated: what the validation loop sees: "val", or "test" under protocol=paper.
+    content: what else a checkpoint must hold to be of use by itself: config, identity, class names, normalisation.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class LitClassifier(LightningModule):
         configure: Callable[[nn.Module], tuple[Optimizer, dict[str, Any]]] | None = None,
         compiled_batch: int | None = None,
         evaluated: str = "val",
+        content: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -69,6 +74,7 @@ class LitClassifier(LightningModule):
         self.configure = configure
         self.compiled_batch = compiled_batch
         self.evaluated = evaluated
+        self.content = content
         self.tally = Tally()
         self.evaluation = Tally()
         self.outputs: list[tuple[Tensor, Tensor]] = []  # logits and targets of the last test, batch by batch
@@ -113,6 +119,9 @@ class LitClassifier(LightningModule):
     def on_test_epoch_start(self) -> None:
         self.evaluation.reset()
         self.outputs.clear()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["resnet_lit"] = self.content
 
     def configure_optimizers(self) -> Any:
         if self.configure is None:

@@ -12,16 +12,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 from torch import nn
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from resnet_lit import measure
 from resnet_lit.callbacks import checkpoint as checkpoints
 from resnet_lit.callbacks.checkpoint import Checkpoints
-from resnet_lit.callbacks.images import ShowImages, captioned_grid, confusion_picture, most_confident_mistakes
+from resnet_lit.callbacks.images import ShowImages
 from resnet_lit.callbacks.interrupt import Interrupt
 from resnet_lit.callbacks.metrics import Metrics, cut_back
 from resnet_lit.callbacks.progress import ShowProgress
@@ -40,8 +39,7 @@ from resnet_lit.typed import ConfigError
 
 log = logging.getLogger("resnet_lit")
 
-OUTPUTS = "test_outputs.npz"
-COMPILE_FROM_IMAGES = 200_000  # compiling takes a minute or two; below this it does not pay
+COMPILE_FROM_IMAGES = 100_000  # compiling takes a minute or two; below this it does not pay
 
 
 @dataclass(frozen=True)
@@ -144,17 +142,6 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
     outcome["compile"] = mode = _compile(network, config, length)
 
     mean, std = data.normalization
-    module = LitClassifier(
-        network,
-        mean=mean,
-        std=std,
-        label_smoothing=config.label_smoothing,
-        configure=lambda net: _configure(net, config, length),
-        compiled_batch=config.data.batch_size if mode else None,
-        evaluated="test" if config.protocol == "paper" else "val",
-    )
-    _configure(network, config, length)  # a wrong argument is refused now, not after the data have been moved about
-    metrics = Metrics(folder, timing, module.evaluated)
     content = {
         "config": to_mapping(config),
         "identity": identity(config),
@@ -163,11 +150,22 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
         "image_shape": [channels, size, size],
         "data": outcome["data"],
     }
+    module = LitClassifier(
+        network,
+        mean=mean,
+        std=std,
+        label_smoothing=config.label_smoothing,
+        configure=lambda net: _configure(net, config, length),
+        compiled_batch=config.data.batch_size if mode else None,
+        evaluated="test" if config.protocol == "paper" else "val",
+        content=content,
+    )
+    _configure(network, config, length)  # a wrong argument is refused now, not after the data have been moved about
+    metrics = Metrics(folder, timing, every_steps=config.trainer.log_every_n_steps, evaluated=module.evaluated)
     saver = Checkpoints(
         folder,
         every_minutes=config.checkpoint.every_minutes,
         monitor=f"{data.chooses_on}/accuracy" if data.chooses_on else None,
-        content=content,
         metrics=metrics,
         timing=timing,
         interrupt=interrupt,
@@ -186,12 +184,12 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
         cut_back(folder / "metrics.csv", step or 0)
         for logger in loggers:
             if isinstance(logger, TensorBoard):
-                logger.start(_hparams(config, outcome), [f"result/{name}" for name in RESULTS])
+                logger.start(_hparams(config, outcome), [f"result/{name}" for name in measure.RESULTS])
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resumed[0] if resumed else None, weights_only=True if resumed else None)
         interrupt.deferred = False
-        _validate_at_the_end(trainer, module, data, metrics, saver)
-        _measure(trainer, module, data, metrics, saver, outcome, folder)
+        measure.validate_at_the_end(trainer, module, data, metrics, saver)
+        measure.measure(trainer, module, data, metrics, saver, outcome, folder)
     finally:
         interrupt.deferred = False
         outcome["timing"] = timing.result()
@@ -276,86 +274,6 @@ def _multiply_adds(model: Model, data: ImageData, channels: int, size: int) -> i
     if model.target != RESNET:
         return None
     return count_multiply_adds(architecture(model, len(data.source.classes), size, channels))
-
-
-# --- at the end
-
-
-def _validate_at_the_end(trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics, saver: Checkpoints) -> None:
-    """A run that stopped between two validations validates once more: its last weights are among those chosen from."""
-    if saver.monitor is None or (saver.best is not None and metrics.evaluated_at == trainer.global_step):
-        return
-    trainer.validate(module, datamodule=data, verbose=False)
-    saver.save_last(trainer)
-
-
-def _measure(
-    trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics, saver: Checkpoints, outcome: Record, folder: Path
-) -> None:
-    """Read the test set: with the last weights, and with the chosen ones where they are others."""
-    results = {
-        f"train/{name}": metrics.latest[f"train/{name}_epoch"]
-        for name in ("loss", "accuracy")
-        if f"train/{name}_epoch" in metrics.latest
-    }
-    last = _test(trainer, module, data, metrics)
-    chosen = last
-    if saver.best is not None and saver.best["step"] != trainer.global_step:
-        weights = checkpoints.load(saver.folder / checkpoints.BEST)["state_dict"]
-        module.load_state_dict(weights)
-        chosen = _test(trainer, module, data, metrics)
-    for name in ("accuracy", "loss"):
-        results[f"test/{name}"] = chosen[f"test/{name}"]
-        results[f"test/{name}_last"] = last[f"test/{name}"]
-    if saver.best is not None:
-        results.update({key: value for key, value in saver.best["metrics"].items() if key.startswith("val/")})
-        outcome["best"] = {"epoch": saver.best["epoch"], "step": saver.best["step"], "chosen_on": data.chooses_on}
-    else:
-        outcome["best"] = {"epoch": trainer.current_epoch, "step": trainer.global_step, "chosen_on": None}
-    outcome["metrics"] = results
-    if trainer.is_global_zero:
-        _write_outputs(trainer, module, data, folder)
-        step = trainer.global_step
-        test = {name: results[name] for name in ("test/loss", "test/accuracy")}
-        holdout = data.config.protocol == "holdout"  # under protocol=paper they are a curve already
-        if holdout:
-            metrics.append({"step": step, "epoch": trainer.current_epoch, **test})
-        for logger in trainer.loggers:
-            if holdout:
-                logger.log_metrics(test, step)
-            if isinstance(logger, TensorBoard):
-                logger.finish({f"result/{name}": results[name] for name in RESULTS if name in results}, step)
-
-
-RESULTS = ("test/accuracy", "test/accuracy_last", "test/loss", "val/accuracy", "train/accuracy")
-
-
-def _test(trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics) -> dict[str, float]:
-    trainer.test(module, datamodule=data, verbose=False)
-    return metrics.read_evaluation(trainer, module, "test")
-
-
-def _write_outputs(trainer: Trainer, module: LitClassifier, data: ImageData, folder: Path) -> None:
-    """test_outputs.npz: targets, logits and the most confident mistakes; the same as pictures for TensorBoard."""
-    logits, targets = (torch.cat(part) for part in zip(*module.outputs, strict=True))
-    mistakes = most_confident_mistakes(logits, targets)
-    images = torch.from_numpy(data.source.test_images[np.asarray(data.test_indices)[mistakes.numpy()]])
-    temporary = folder / f".{OUTPUTS}"
-    with temporary.open("wb") as file:
-        np.savez_compressed(
-            file, targets=targets.numpy(), logits=logits.numpy(), mistakes=mistakes.numpy(), mistake_images=images.numpy()
-        )
-    temporary.replace(folder / OUTPUTS)
-    classes = data.source.classes
-    probability, answers = torch.softmax(logits, 1).max(1)
-    captions = [f"{classes[answers[i]]} {probability[i]:.1%}\nis {classes[targets[i]]}" for i in mistakes.tolist()]
-    counts = multiclass_confusion_matrix(answers, targets, num_classes=logits.shape[1])
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoard):
-            if len(mistakes):
-                logger.image("images/mistakes", captioned_grid(images, captions), trainer.global_step)
-            if len(classes) <= 50:
-                logger.image("images/confusion_matrix", confusion_picture(counts, classes), trainer.global_step)
 
 
 # --- small things

@@ -12,7 +12,7 @@ import functools
 import math
 import types
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -71,6 +71,11 @@ def fields_of(schema: type) -> dict[str, tuple[dataclasses.Field, Any]]:
     return {f.metadata.get("key") or f.name: (f, hints[f.name]) for f in dataclasses.fields(schema)}
 
 
+def is_schema(kind: Any) -> TypeGuard[type]:
+    """Whether a field's type is a nested group of values."""
+    return isinstance(kind, type) and dataclasses.is_dataclass(kind)
+
+
 def nearest(word: str, names: Iterable[str]) -> str:
     """A hint `: did you mean x?` for a mistyped word, or the empty string."""
     names = [str(name) for name in names]
@@ -88,7 +93,7 @@ def keys_of(schema: type, prefix: str = "") -> dict[str, dataclasses.Field]:
     """Every dotted key of a schema, down to its leaves, with its field."""
     keys: dict[str, dataclasses.Field] = {}
     for name, (field, kind) in fields_of(schema).items():
-        if dataclasses.is_dataclass(kind):
+        if is_schema(kind):
             keys.update(keys_of(kind, f"{prefix}{name}."))
         else:
             keys[prefix + name] = field
@@ -101,21 +106,21 @@ def build(schema: type[T], values: Mapping[str, Any], prefix: str = "", root: ty
     Raises ConfigError for an unknown key (with the nearest valid one), a wrong type, a value out of its range.
     """
     root = root or schema
-    known = fields_of(schema)
+    known = fields_of(schema)  # type: ignore[arg-type]  # a class is hashable
     for key in values:
         if key not in known:
             full = f"{prefix}{key}"
             raise ConfigError(f"{full}: unknown key{nearest(full, keys_of(root))}")
-    arguments = {}
+    arguments: dict[str, Any] = {}
     for key, (field, kind) in known.items():
         full = f"{prefix}{key}"
         if key not in values:
             continue
         value = values[key]
-        if dataclasses.is_dataclass(kind):
+        if is_schema(kind):
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{full}={show(value)}: must be a group of values ({full}.<key>=<value>)")
-            arguments[field.name] = build(kind, value, f"{full}.", root)  # type: ignore[type-var]
+            arguments[field.name] = build(kind, value, f"{full}.", root)
         else:
             arguments[field.name] = _in_range(full, _convert(full, value, kind, field), field)
     return schema(**arguments)

@@ -23,9 +23,8 @@ class Checkpoints(Callback):
     """Writes `checkpoints/` in Lightning's format, with plain data only: they load with `weights_only=True`.
 
     last.ckpt every `every_minutes`, after every epoch and when the run is interrupted; the one before stays as
-    last.previous.ckpt. best.ckpt (weights alone) after every evaluation that beats all before. Inside are the random states
-    and, as `content`, all that it takes to evaluate: config, identity, class names, normalisation. Must be the last callback:
-    what the others note at a step is then in its checkpoint.
+    last.previous.ckpt. best.ckpt (weights alone) after every evaluation that beats all before. Inside are the random states.
+    Must be the last callback: what the others note at a step is then in its checkpoint.
     """
 
     def __init__(
@@ -34,7 +33,6 @@ class Checkpoints(Callback):
         *,
         every_minutes: float,
         monitor: str | None,
-        content: dict[str, Any],
         metrics: Metrics,
         timing: Timing,
         interrupt: Interrupt,
@@ -42,7 +40,6 @@ class Checkpoints(Callback):
         self.folder = folder / "checkpoints"
         self.every_seconds = every_minutes * 60
         self.monitor = monitor  # val/accuracy, test/accuracy under protocol=paper, None where nothing is held out
-        self.content = content
         self.metrics, self.timing, self.interrupt = metrics, timing, interrupt
         self.best: dict[str, Any] | None = None  # {"epoch", "step", "value", "metrics"}
         self._written = time.monotonic()
@@ -112,7 +109,6 @@ class Checkpoints(Callback):
             os.close(folder)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["resnet_lit"] = self.content
         checkpoint["random_state"] = random_state()
         checkpoint["best"] = self.best
 

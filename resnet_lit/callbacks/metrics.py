@@ -36,16 +36,17 @@ class Diverged(Exception):
 
 
 class Metrics(Callback):
-    """Reads the module's tallies every `log_every_n_steps`, and once an epoch; nothing else waits for the device.
+    """Reads the module's tallies every `every_steps`, and once an epoch; nothing else waits for the device.
 
     A row of metrics.csv holds what is known at one step: means over the steps since the last reading (train/loss), over the
     epoch (train/loss_epoch), over an evaluation (val/loss; test/loss under protocol=paper). Accuracy in [0, 1].
     Raises Diverged where a loss is not finite.
     """
 
-    def __init__(self, folder: Path, timing: Timing, evaluated: str = "val") -> None:
+    def __init__(self, folder: Path, timing: Timing, *, every_steps: int, evaluated: str = "val") -> None:
         self.path = folder / METRICS
         self.timing = timing
+        self.every_steps = every_steps
         self.evaluated = evaluated  # what the validation loop sees: "val", or "test" under protocol=paper
         self.latest: dict[str, float] = {}
         self.evaluated_at: int | None = None  # step of the last evaluation
@@ -69,7 +70,7 @@ class Metrics(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._images += len(batch[1]) * trainer.world_size
         step = trainer.global_step
-        if step % trainer.log_every_n_steps == 0 and step != self._last[0] and not trainer.is_last_batch:
+        if step % self.every_steps == 0 and step != self._last[0] and not trainer.is_last_batch:
             with self.timing.during("logging"):
                 self._read_training(trainer, pl_module)
                 self._write(trainer)
@@ -151,7 +152,7 @@ class Metrics(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         assert isinstance(pl_module, LitClassifier)
-        tally = {name: value.detach().cpu().clone() for name, value in pl_module.tally.metric_state.items()}
+        tally = {name: getattr(pl_module.tally, name).detach().cpu().clone() for name in ("loss", "correct", "count")}
         checkpoint["metrics"] = {
             "tally": tally,
             "epoch": dict(self._epoch),

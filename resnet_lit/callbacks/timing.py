@@ -56,8 +56,11 @@ class Timing(Callback):
         self.seconds["evaluation"] += spent
         self._measured += spent
 
-    on_test_start = on_validation_start
-    on_test_end = on_validation_end
+    def on_test_start(self, *_: Any) -> None:
+        self.on_validation_start()
+
+    def on_test_end(self, *_: Any) -> None:
+        self.on_validation_end()
 
     def result(self) -> dict[str, float]:
         """Seconds by part, `total` included, to the millisecond."""

@@ -6,7 +6,7 @@ import gzip
 import lzma
 import tarfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -32,7 +32,7 @@ def is_compressed(path: Path) -> bool:
     return _opener(path) is not None
 
 
-def _opener(path: Path):  # noqa: ANN202: two functions of other libraries
+def _opener(path: Path) -> Callable[..., object] | None:
     with path.open("rb") as file:
         start = file.read(6)
     return gzip.open if start.startswith(b"\x1f\x8b") else lzma.open if start == b"\xfd7zXZ\x00" else None
@@ -41,7 +41,7 @@ def _opener(path: Path):  # noqa: ANN202: two functions of other libraries
 def _decompressed(path: Path) -> IO[bytes]:
     opener = _opener(path)
     if opener is None:
-        raise Unusable(f"{path}: is neither a .tar.gz nor a .tar.xz archive")
+        raise Unusable("is neither a .tar.gz nor a .tar.xz archive")
     # tarfile's own decompression takes a truncated file for a short one; these raise EOFError
     return cast(IO[bytes], opener(path, "rb"))
 
@@ -52,7 +52,7 @@ def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, IO[bytes]]]:
         with _decompressed(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             yield tar, stream
     except _DAMAGED as error:
-        raise Unusable(f"{path}: is damaged or incomplete ({reason(error)}); copy or download it again") from error
+        raise Unusable(f"the archive is damaged or incomplete ({reason(error)}); copy or download it again") from error
 
 
 def listing(path: Path) -> tuple[list[str], list[str]]:
@@ -69,7 +69,7 @@ def listing(path: Path) -> tuple[list[str], list[str]]:
             if name is None or not (member.isreg() or member.isdir()):
                 if is_image(member.name.rsplit("/", 1)[-1]):
                     kind = "its name points out of the archive" if name is None else "it is no regular file"
-                    raise Unusable(f"{path}: member {member.name} is refused: {kind}")
+                    raise Unusable(f"member {member.name} is refused: {kind}")
             elif not any(map(is_hidden, name.split("/"))):
                 (files if member.isreg() else folders).append(name)
         while stream.read(1 << 20):  # what is left is padding; the checksum stands at the end
@@ -84,7 +84,8 @@ def read(path: Path, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
             name = _inside(member.name)
             if name in names and member.isreg():
                 content = tar.extractfile(member)
-                assert content is not None and name is not None
+                assert name is not None
+                assert content is not None
                 yield name, content.read()
 
 

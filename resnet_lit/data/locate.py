@@ -12,7 +12,8 @@ from resnet_lit.data.errors import Unusable
 
 ARCHIVE_SUFFIXES = (".tar", ".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz2", ".zip", ".7z", ".zst")
 EXPECTED = (
-    f"expected {cifar10.ARCHIVE}, its extracted folder {cifar10.FOLDER}, a tree train/<class>/<image>, or a .tar.gz or .tar.xz of one"
+    f"expected {cifar10.ARCHIVE}, its extracted folder {cifar10.FOLDER}, a tree train/<class>/<image>, "
+    "or a .tar.gz or .tar.xz of such a tree"
 )
 
 

@@ -43,7 +43,13 @@ def split(labels: np.ndarray, validation: int, seed: int) -> tuple[np.ndarray, n
     return order[validation:], order[:validation]
 
 
-def limit(indices: np.ndarray, labels: np.ndarray, n: int | None, seed: int, key: str = "data.limit_train") -> np.ndarray:
+def limit(
+    indices: np.ndarray,
+    labels: np.ndarray,
+    n: int | None,
+    seed: int,
+    key: str = "data.limit_train",
+) -> np.ndarray:
     """The first `n` of `indices` (m,) in a fixed stratified order, so that a smaller limit is contained in a larger one.
 
     labels: (N,), of all images. n=None: `indices` as they are. key: what to name in the DataError where there are fewer.
@@ -51,5 +57,5 @@ def limit(indices: np.ndarray, labels: np.ndarray, n: int | None, seed: int, key
     if n is None:
         return indices
     if not 1 <= n <= len(indices):
-        raise DataError(f"{key}={n}: must be from 1 to {len(indices):,}, so many images are there (or {key}=null for all)")
+        raise DataError(f"{key}={n}: must be from 1 to {len(indices):,}, the images there are (or {key}=null for all)")
     return np.asarray(indices)[nested_order(np.asarray(labels)[indices], seed, _LIMIT)[:n]]

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,9 +18,10 @@ from resnet_lit.data.errors import Unusable
 from resnet_lit.data.split import nested_order
 
 # HEIC is here although Pillow cannot read it: such a file is an image, and must be named rather than left out in silence.
-IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .tga .jp2 .avif .heic .heif".split()
-)
+IMAGE_SUFFIXES = {
+    *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "pbm", "pnm"),
+    *("tga", "jp2", "avif", "heic", "heif"),
+}
 EXPECTED = "expected train/<class>/<image> and test/<class>/<image>"
 HELD_OUT_SEED = 0  # which images are held out for the test is part of the data, not of a run
 
@@ -41,8 +43,7 @@ class Layout:
     test: Part | None
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """One file of a folder, with what changes when it changes."""
 
     path: str
@@ -57,7 +58,8 @@ def is_hidden(name: str) -> bool:
 
 def is_image(name: str) -> bool:
     """Whether a file counts as an image, by its suffix; whether it is one, decoding will tell."""
-    return not is_hidden(name) and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    stem, _, suffix = name.rpartition(".")
+    return suffix.lower() in IMAGE_SUFFIXES and bool(stem) and not is_hidden(name)
 
 
 def scan(root: Path) -> tuple[list[File], list[str]]:
@@ -77,7 +79,7 @@ def scan(root: Path) -> tuple[list[File], list[str]]:
                         files.append(File(f"{top}{folder}/{entry.name}", status.st_size, status.st_mtime_ns))
                     elif not is_hidden(entry.name) and entry.is_dir():
                         files += [File(f"{top}{folder}/{entry.name}/{name}", 0, 0) for name in _images(entry.path)]
-    return sorted(files, key=lambda file: file.path), sorted(folders)
+    return sorted(files), sorted(folders)
 
 
 def holds_classes(root: Path) -> bool:
@@ -122,7 +124,7 @@ def arrange(paths: Iterable[str], folders: Iterable[str]) -> Layout:
     classes = tuple(sorted(train))
     test = _part(paths, folders, "test/") if split else {}
     if split and not test and any(text == "test" or text.startswith("test/") for text in (*paths, *folders)):
-        raise Unusable("test/ holds no class folder: sort its images into test/<class>/, or move test/ away to hold out a part")
+        raise Unusable("test/ holds no class folder: sort its images into test/<class>/, or move it away")
     if strange := sorted(set(test) - set(train)):
         raise Unusable(f"test/{strange[0]} has no counterpart train/{strange[0]}")
     return Layout(classes, _flat(train, classes), _flat(test, classes) if test else None)
@@ -139,12 +141,12 @@ def _part(paths: Iterable[str], folders: Iterable[str], top: str) -> dict[str, l
         if path.startswith(top):
             parts = path.removeprefix(top).split("/")
             if len(parts) > 2:
-                raise Unusable(f"{path}: lies in a folder inside a class folder, which is not read; move it to {top}<class>/")
+                raise Unusable(f"{path}: lies in a folder inside a class folder; move it to {top}<class>/")
             if len(parts) == 2:
                 found.setdefault(parts[0], []).append(path)
     for name, images in found.items():
         if not images:
-            raise Unusable(f"{top}{name}: holds no image (known by their suffix: .png, .jpg, …); add some, or remove the folder")
+            raise Unusable(f"{top}{name}: holds no image (.png, .jpg, …); add some, or remove the folder")
     return found
 
 

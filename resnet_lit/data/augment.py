@@ -1,0 +1,164 @@
+"""Random changes of whole batches of images, on whatever device they are.
+
+Every function works on uint8 images (N, C, H, W), each with its own parameters, and gives what the function of
+torchvision.transforms.v2.functional of the same meaning gives image by image. Parameters are CPU tensors: which images to
+change is known without asking the device.
+
+An augmentation of your own is any class with the two methods of `Augmentation`; name it in YAML by its import path.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from resnet_lit.data.errors import DataError
+
+
+class Augmentation(Protocol):
+    """What the loader asks of an augmentation."""
+
+    def draw(self, n: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
+        """Random parameters for n images: CPU tensors with first dimension n, from `generator` and nothing else.
+
+        They are drawn for a whole global batch and sliced by rank, so the same images get the same parameters on any number
+        of processes.
+        """
+        ...
+
+    def __call__(self, images: Tensor, parameters: dict[str, Tensor]) -> Tensor:
+        """images (N, C, H, W) uint8 -> the same shape and type; `parameters` as drawn, first dimension N."""
+        ...
+
+
+class Augment:
+    """Random crop, horizontal flip, rotation, Gaussian blur, in this order; what is 0 is left out.
+
+    crop_padding: pixels of black around the image before a random window is cut (He et al. 2015, section 4.2).
+    flip, blur: probabilities. rotation: the largest angle in degrees, either way. blur_sigma: least and greatest.
+    """
+
+    def __init__(
+        self,
+        crop_padding: int = 0,
+        flip: float = 0.0,
+        rotation: float = 0.0,
+        blur: float = 0.0,
+        blur_kernel: int = 3,
+        blur_sigma: tuple[float, float] = (0.1, 2.0),
+    ) -> None:
+        self.crop_padding, self.flip, self.rotation = crop_padding, flip, rotation
+        self.blur, self.blur_kernel, self.blur_sigma = blur, blur_kernel, blur_sigma
+
+    def draw(self, n: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
+        """offsets (n, 2) int64, flip (n,) bool, degrees (n,) float32, blur (n,) bool, sigmas (n,) float32: those in use."""
+        drawn: dict[str, Tensor] = {}
+        if self.crop_padding:
+            drawn["offsets"] = torch.randint(2 * self.crop_padding + 1, (n, 2), generator=generator)
+        if self.flip:
+            drawn["flip"] = torch.rand(n, generator=generator) < self.flip
+        if self.rotation:
+            drawn["degrees"] = (torch.rand(n, generator=generator) * 2 - 1) * self.rotation
+        if self.blur:
+            if self.blur_kernel // 2 >= min(height, width):
+                raise DataError(
+                    f"augment.blur_kernel={self.blur_kernel}: too large for {height}x{width} pixels (try augment.blur_kernel=3)"
+                )
+            least, greatest = self.blur_sigma
+            drawn["blur"] = torch.rand(n, generator=generator) < self.blur
+            drawn["sigmas"] = least + torch.rand(n, generator=generator) * (greatest - least)
+        return drawn
+
+    def __call__(self, images: Tensor, parameters: dict[str, Tensor]) -> Tensor:
+        """images (N, C, H, W) uint8 -> (N, C, H, W) uint8."""
+        if "offsets" in parameters:
+            images = crop(images, parameters["offsets"], self.crop_padding)
+        if "flip" in parameters:
+            images = flip(images, parameters["flip"])
+        if "degrees" in parameters:
+            images = rotate(images, parameters["degrees"])
+        if "blur" in parameters:
+            images = blur(images, self.blur_kernel, parameters["sigmas"], parameters["blur"])
+        return images
+
+
+def crop(images: Tensor, offsets: Tensor, padding: int) -> Tensor:
+    """Pad with `padding` zeros all around and cut out a window of the original size.
+
+    images: (N, C, H, W); offsets: (N, 2) int64, top-left corner (y, x) in the padded image, 0 … 2 * padding.
+    """
+    n, channels, height, width = images.shape
+    if n == 0:
+        return images
+    padded = F.pad(images, (padding, padding, padding, padding))
+    row, plane = width + 2 * padding, (width + 2 * padding) * (height + 2 * padding)
+    # A window is C * H pieces of W bytes that lie in a row; picking pieces by where they begin is several times faster than
+    # picking pixels.
+    corners = torch.arange(n) * (channels * plane) + offsets[:, 0] * row + offsets[:, 1]
+    pieces = (torch.arange(channels)[:, None] * plane + torch.arange(height) * row).flatten()
+    begins = (corners[:, None] + pieces).flatten().to(images.device, non_blocking=True)
+    return padded.view(-1).unfold(0, width, 1).index_select(0, begins).view(images.shape)
+
+
+def flip(images: Tensor, mask: Tensor) -> Tensor:
+    """Mirror the images where `mask` (N,) bool is true, left to right."""
+    chosen = mask.nonzero().flatten()
+    flipped = images.index_select(0, chosen.to(images.device, non_blocking=True)).flip(3)
+    return _replaced(images, chosen, flipped)
+
+
+def rotate(images: Tensor, degrees: Tensor) -> Tensor:
+    """Rotate about the middle, counter-clockwise by `degrees` (N,); nearest pixel, zeros from outside."""
+    n, _, height, width = images.shape
+    if n == 0:
+        return images
+    angles = [math.radians(-(d % 360)) for d in degrees.tolist()]
+    # inverse rotation, output to input, in units of half the image; (N, 2, 2), as torchvision computes it
+    matrices = torch.tensor([[[math.cos(a), math.sin(a)], [-math.sin(a), math.cos(a)]] for a in angles])
+    matrices = matrices.transpose(1, 2) / torch.tensor([0.5 * width, 0.5 * height])
+    x = torch.linspace((1 - width) * 0.5, (width - 1) * 0.5, width)
+    y = torch.linspace((1 - height) * 0.5, (height - 1) * 0.5, height)
+    pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).view(1, height * width, 2)
+    grid = pixels.expand(n, -1, -1).bmm(matrices).view(n, height, width, 2).to(images.device, non_blocking=True)
+    rotated = F.grid_sample(images.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return rotated.to(images.dtype)
+
+
+def blur(images: Tensor, kernel_size: int, sigmas: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Gaussian blur with a kernel of kernel_size x kernel_size pixels (odd) and reflected borders.
+
+    sigmas: (N,), the standard deviation for each image; mask: (N,) bool, which images to blur (None: all).
+    """
+    chosen = torch.arange(len(images)) if mask is None else mask.nonzero().flatten()
+    n, channels = len(chosen), images.shape[1]
+    if n == 0:
+        return images
+    half = kernel_size // 2
+    steps = torch.arange(-half, half + 1, dtype=torch.float32)
+    weights = torch.softmax(-((steps / sigmas[chosen, None]) ** 2) / 2, dim=1)  # (n, kernel)
+    weights = weights.repeat_interleave(channels, 0).to(images.device, non_blocking=True)
+    picked = images.index_select(0, chosen.to(images.device, non_blocking=True)).float()
+    planes = F.pad(picked, (half, half, half, half), mode="reflect").flatten(0, 1)[None]  # (1, n * C, …): a group each
+    planes = F.conv2d(planes, weights[:, None, :, None], groups=n * channels)  # a Gaussian is one column times one row
+    planes = F.conv2d(planes, weights[:, None, None, :], groups=n * channels)
+    return _replaced(images, chosen, planes.view(picked.shape).round_().to(images.dtype))
+
+
+def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """(N, C, H, W) uint8 -> float32: pixels to [0, 1], less `mean`, over `std`, by channel."""
+    scale = torch.tensor([1 / (255 * s) for s in std], device=images.device).view(-1, 1, 1)
+    shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=images.device).view(-1, 1, 1)
+    return images.float().mul_(scale).sub_(shift)
+
+
+def _replaced(images: Tensor, chosen: Tensor, others: Tensor) -> Tensor:
+    """A copy of `images` with `others` at the indices `chosen`."""
+    source = torch.arange(len(images))
+    source[chosen] = len(images) + torch.arange(len(chosen))
+    # copies whole images; writing into chosen rows goes byte by byte on the CPU
+    return torch.cat([images, others]).index_select(0, source.to(images.device, non_blocking=True))

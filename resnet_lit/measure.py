@@ -1,0 +1,96 @@
+"""When training is over: validate once more where that is due, read the test set, write down its answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.pytorch import Trainer
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from resnet_lit.callbacks import checkpoint as checkpoints
+from resnet_lit.callbacks.checkpoint import Checkpoints
+from resnet_lit.callbacks.images import captioned_grid, confusion_picture, most_confident_mistakes
+from resnet_lit.callbacks.metrics import Metrics
+from resnet_lit.callbacks.tensorboard import TensorBoard
+from resnet_lit.datamodule import ImageData
+from resnet_lit.module import LitClassifier
+from resnet_lit.record import Record
+
+OUTPUTS = "test_outputs.npz"
+RESULTS = ("test/accuracy", "test/accuracy_last", "test/loss", "val/accuracy", "train/accuracy")
+
+
+def validate_at_the_end(trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics, saver: Checkpoints) -> None:
+    """A run that stopped between two validations validates once more: its last weights are among those chosen from."""
+    if saver.monitor is None or (saver.best is not None and metrics.evaluated_at == trainer.global_step):
+        return
+    trainer.validate(module, datamodule=data, verbose=False)
+    saver.save_last(trainer)
+
+
+def measure(
+    trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics, saver: Checkpoints, outcome: Record, folder: Path
+) -> None:
+    """Read the test set: with the last weights, and with the chosen ones where they are others."""
+    results = {
+        f"train/{name}": metrics.latest[f"train/{name}_epoch"]
+        for name in ("loss", "accuracy")
+        if f"train/{name}_epoch" in metrics.latest
+    }
+    last = _test(trainer, module, data, metrics)
+    chosen = last
+    if saver.best is not None and saver.best["step"] != trainer.global_step:
+        weights = checkpoints.load(saver.folder / checkpoints.BEST)["state_dict"]
+        module.load_state_dict(weights)
+        chosen = _test(trainer, module, data, metrics)
+    for name in ("accuracy", "loss"):
+        results[f"test/{name}"] = chosen[f"test/{name}"]
+        results[f"test/{name}_last"] = last[f"test/{name}"]
+    if saver.best is not None:
+        results.update({key: value for key, value in saver.best["metrics"].items() if key.startswith("val/")})
+        outcome["best"] = {"epoch": saver.best["epoch"], "step": saver.best["step"], "chosen_on": data.chooses_on}
+    else:
+        outcome["best"] = {"epoch": trainer.current_epoch, "step": trainer.global_step, "chosen_on": None}
+    outcome["metrics"] = results
+    if trainer.is_global_zero:
+        _write_outputs(trainer, module, data, folder)
+        step = trainer.global_step
+        test = {name: results[name] for name in ("test/loss", "test/accuracy")}
+        holdout = data.config.protocol == "holdout"  # under protocol=paper they are a curve already
+        if holdout:
+            metrics.append({"step": step, "epoch": trainer.current_epoch, **test})
+        for logger in trainer.loggers:
+            if holdout:
+                logger.log_metrics(test, step)
+            if isinstance(logger, TensorBoard):
+                logger.finish({f"result/{name}": results[name] for name in RESULTS if name in results}, step)
+
+
+def _test(trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics) -> dict[str, float]:
+    trainer.test(module, datamodule=data, verbose=False)
+    return metrics.read_evaluation(trainer, module, "test")
+
+
+def _write_outputs(trainer: Trainer, module: LitClassifier, data: ImageData, folder: Path) -> None:
+    """test_outputs.npz: targets, logits and the most confident mistakes; the same as pictures for TensorBoard."""
+    logits, targets = (torch.cat(part) for part in zip(*module.outputs, strict=True))
+    mistakes = most_confident_mistakes(logits, targets)
+    images = torch.from_numpy(data.source.test_images[np.asarray(data.test_indices)[mistakes.numpy()]])
+    temporary = folder / f".{OUTPUTS}"
+    with temporary.open("wb") as file:
+        np.savez_compressed(
+            file, targets=targets.numpy(), logits=logits.numpy(), mistakes=mistakes.numpy(), mistake_images=images.numpy()
+        )
+    temporary.replace(folder / OUTPUTS)
+    classes = data.source.classes
+    probability, answers = torch.softmax(logits, 1).max(1)
+    captions = [f"{classes[answers[i]]} {probability[i]:.1%}\nis {classes[targets[i]]}" for i in mistakes.tolist()]
+    counts = multiclass_confusion_matrix(answers, targets, num_classes=logits.shape[1])
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoard):
+            if len(mistakes):
+                logger.image("images/mistakes", captioned_grid(images, captions), trainer.global_step)
+            if len(classes) <= 50:
+                logger.image("images/confusion_matrix", confusion_picture(counts, classes), trainer.global_step)
