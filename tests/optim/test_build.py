@@ -1,0 +1,142 @@
+"""From config to torch: groups, arguments, the learning rate at each step, and going on after a checkpoint."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+from torch import nn
+
+from resnet_lit.models.resnet import ResNet
+from resnet_lit.optim.build import build_optimizer, build_scheduler, parameter_groups
+from resnet_lit.schema import Optimizer, Scheduler
+from resnet_lit.typed import ConfigError
+
+COSINE = "resnet_lit.optim.schedules.cosine"
+
+
+def network() -> nn.Module:
+    return ResNet([1], [4])
+
+
+def rates(scheduler: Scheduler, *, epochs: float, steps_per_epoch: int, steps: int) -> list[float]:
+    """The learning rate of each step, stepped as Lightning steps it."""
+    optimizer = build_optimizer(network(), Optimizer(lr=1.0))
+    entry = build_scheduler(optimizer, scheduler, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    found = []
+    for step in range(1, steps + 1):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if entry["interval"] == "step" or step % steps_per_epoch == 0:
+            entry["scheduler"].step()
+    return found
+
+
+def test_decay_all_is_the_papers_one_group() -> None:
+    (group,) = parameter_groups(network(), 5e-4, "all")
+    assert len(group["params"]) == len(list(network().parameters()))
+    assert group["weight_decay"] == 5e-4
+
+
+def test_decay_weights_spares_biases_and_batchnorm() -> None:
+    model = network()
+    decayed, spared = parameter_groups(model, 5e-4, "weights")
+    kinds = {id(p): type(m) for m in model.modules() for p in m.parameters(recurse=False)}
+    assert {kinds[id(p)] for p in decayed["params"]} == {nn.Conv2d, nn.Linear}
+    assert spared["weight_decay"] == 0
+    assert sum(p.numel() for g in (decayed, spared) for p in g["params"]) == sum(p.numel() for p in model.parameters())
+
+
+def test_a_frozen_parameter_is_left_out() -> None:
+    model = network()
+    model.fc.weight.requires_grad_(False)
+    assert sum(len(g["params"]) for g in parameter_groups(model, 0.0, "all")) == len(list(model.parameters())) - 1
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kind", "expected"),
+    [
+        (Optimizer(lr=0.1, momentum=0.9, weight_decay=5e-4), torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": False}),
+        (Optimizer(momentum=0.9, nesterov=True), torch.optim.SGD, {"nesterov": True}),
+        (Optimizer(target="torch.optim.Adam", lr=1e-3, args={"betas": [0.8, 0.99]}), torch.optim.Adam, {"betas": (0.8, 0.99)}),
+        (Optimizer(target="torch.optim.RMSprop", lr=1e-3, momentum=0.5), torch.optim.RMSprop, {"momentum": 0.5}),
+    ],
+)
+def test_the_class_gets_its_arguments(optimizer: Optimizer, kind: type, expected: dict[str, object]) -> None:
+    built = build_optimizer(network(), optimizer)
+    assert type(built) is kind
+    assert {key: built.param_groups[0][key] for key in expected} == expected
+
+
+def test_an_argument_that_the_class_does_not_take_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"torch\.optim\.SGD does not take these values: .*'foo'"):
+        build_optimizer(network(), Optimizer(args={"foo": 1}))
+    with pytest.raises(ConfigError, match=r"optimizer\._target_=torch\.optim\.SDG: cannot be imported"):
+        build_optimizer(network(), Optimizer(target="torch.optim.SDG"))
+
+
+def test_epoch_and_step_intervals() -> None:
+    by_epoch = rates(Scheduler(target=COSINE), epochs=4, steps_per_epoch=5, steps=20)
+    assert by_epoch[:5] == [1.0] * 5
+    assert by_epoch[10:15] == pytest.approx([0.5] * 5)
+    by_step = rates(Scheduler(target=COSINE, interval="step"), epochs=4, steps_per_epoch=5, steps=20)
+    assert by_step == sorted(by_step, reverse=True)
+    assert by_step[10] == pytest.approx(0.5)
+
+
+def test_the_schedules_length_can_be_set_apart_from_the_runs() -> None:
+    found = rates(Scheduler(target=COSINE, epochs=8), epochs=4, steps_per_epoch=5, steps=20)
+    assert found[15] == pytest.approx((1 + torch.cos(torch.tensor(torch.pi * 3 / 8)).item()) / 2)
+
+
+@pytest.mark.parametrize("interval", ["epoch", "step"])
+def test_warm_up_rises_by_steps_then_the_schedule_takes_the_rest(interval: str) -> None:
+    found = rates(Scheduler(target=COSINE, interval=interval, warmup_epochs=2), epochs=6, steps_per_epoch=5, steps=30)
+    assert found[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert found[10] == pytest.approx(1.0)
+    assert found[20] == pytest.approx(0.5)
+
+
+def test_a_warm_up_longer_than_the_run_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"scheduler\.warmup_epochs=5: leaves nothing"):
+        rates(Scheduler(target=COSINE, warmup_epochs=5), epochs=5, steps_per_epoch=2, steps=1)
+
+
+def test_a_torch_scheduler_class_is_taken_as_it_is() -> None:
+    scheduler = Scheduler(target="torch.optim.lr_scheduler.ExponentialLR", args={"gamma": 0.5})
+    assert rates(scheduler, epochs=3, steps_per_epoch=1, steps=3) == [1.0, 0.5, 0.25]
+    with pytest.raises(ConfigError, match="does not take these values"):
+        rates(Scheduler(target="torch.optim.lr_scheduler.ExponentialLR", args={"gama": 1}), epochs=1, steps_per_epoch=1, steps=1)
+    plateau = Scheduler(target="torch.optim.lr_scheduler.ReduceLROnPlateau", args={"monitor": "val/accuracy", "mode": "max"})
+    optimizer = build_optimizer(network(), Optimizer())
+    assert build_scheduler(optimizer, plateau, epochs=1, steps_per_epoch=1)["monitor"] == "val/accuracy"
+
+
+@pytest.mark.parametrize("name", ["cosine", "sgdr", "step", "linear", "one_cycle", "constant"])
+def test_rates_after_a_checkpoint_equal_those_without_one(name: str) -> None:
+    scheduler = Scheduler(target=f"resnet_lit.optim.schedules.{name}", interval="step", warmup_epochs=0.5)
+
+    def built():
+        optimizer = build_optimizer(network(), Optimizer(lr=0.1, momentum=0.9))
+        return optimizer, build_scheduler(optimizer, scheduler, epochs=6, steps_per_epoch=5)["scheduler"]
+
+    def go_on(optimizer, schedule, steps: int) -> list[float]:
+        found = []
+        for _ in range(steps):
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        return found
+
+    whole = go_on(*built(), 30)
+    optimizer, schedule = built()
+    first = go_on(optimizer, schedule, 13)
+    buffer = io.BytesIO()
+    torch.save([optimizer.state_dict(), schedule.state_dict()], buffer)
+    buffer.seek(0)
+    states = torch.load(buffer, weights_only=True)  # plain data only
+    optimizer, schedule = built()
+    schedule.load_state_dict(states[1])
+    optimizer.load_state_dict(states[0])
+    assert first + go_on(optimizer, schedule, 17) == whole

@@ -1,0 +1,56 @@
+"""Every schedule equals torch's own, step for step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.optim import lr_scheduler as theirs
+
+from resnet_lit.optim import schedules as ours
+
+EPOCHS = 20
+
+
+def rates(scheduler_of, steps: int) -> list[float]:
+    """The learning rates that a torch scheduler gives, from a base of 1."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = scheduler_of(optimizer)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def test_cosine_also_beyond_its_end() -> None:
+    expected = rates(lambda o: theirs.CosineAnnealingLR(o, EPOCHS, eta_min=0.01), 25)  # the paper's script: 250 epochs on 200
+    assert [ours.cosine(e, EPOCHS, 0.01) for e in range(25)] == pytest.approx(expected, abs=1e-9)
+
+
+def test_sgdr() -> None:
+    expected = rates(lambda o: theirs.CosineAnnealingWarmRestarts(o, T_0=3, T_mult=2), 30)
+    assert [ours.sgdr(e, EPOCHS, period=3, multiply=2) for e in range(30)] == pytest.approx(expected, abs=1e-9)
+
+
+def test_step_by_epochs_and_by_shares() -> None:
+    expected = rates(lambda o: theirs.MultiStepLR(o, [10, 15], gamma=0.1), EPOCHS)
+    assert [ours.step(e, EPOCHS, (0.5, 0.75)) for e in range(EPOCHS)] == pytest.approx(expected)
+    assert [ours.step(e, EPOCHS, (10, 15)) for e in range(EPOCHS)] == pytest.approx(expected)
+
+
+def test_linear() -> None:
+    expected = rates(lambda o: theirs.LinearLR(o, 1.0, 1e-12, EPOCHS), EPOCHS + 3)
+    assert [ours.linear(e, EPOCHS) for e in range(EPOCHS + 3)] == pytest.approx(expected, abs=1e-9)
+
+
+def test_one_cycle() -> None:
+    steps = 101  # torch's last step is total_steps - 1
+    expected = rates(lambda o: theirs.OneCycleLR(o, max_lr=1.0, total_steps=steps, pct_start=0.3), steps - 1)
+    # torch peaks at 0.3 * total_steps - 1, ours at 0.3 of the length
+    rise = (0.3 * steps - 1) / (steps - 1)
+    assert [ours.one_cycle(s / 5, 20, rise=rise) for s in range(steps - 1)] == pytest.approx(expected, abs=1e-9)
+
+
+def test_constant() -> None:
+    assert {ours.constant(e, EPOCHS) for e in range(30)} == {1.0}
