@@ -29,7 +29,19 @@ from resnet_lit.identity import changes_result, identity
 from resnet_lit.schema import OWNED, Config, Trainer, from_mapping, replace, to_mapping
 from resnet_lit.typed import ConfigError, Refused, keys_of, nearest, show
 
-__all__ = ["CONF", "Config", "ConfigError", "Refused", "explain", "folder_name", "from_hydra", "load", "replace", "to_mapping"]
+__all__ = [
+    "CONF",
+    "Config",
+    "ConfigError",
+    "Refused",
+    "explain",
+    "folder_name",
+    "from_hydra",
+    "load",
+    "replace",
+    "split_config_dir",
+    "to_mapping",
+]
 
 _PACKAGE = Path(__file__).resolve().parent
 # In a repository conf/ lies beside the package, in an installed wheel inside it.
@@ -52,6 +64,18 @@ def load(*overrides: str, config_dir: str | Path | None = None) -> Config:
             return from_hydra(hydra_compose("config", [*overrides, *extra], return_hydra_config=True))
     except HydraException as error:
         raise ConfigError(explain(error, overrides, config_dir)) from error
+
+
+def split_config_dir(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The folder of `--config-dir DIR` or `--config-dir=DIR`, None where there is none, and the other words."""
+    rest, directory, it = [], None, iter(words)
+    for word in it:
+        name, equals, value = word.partition("=")
+        if name in ("--config-dir", "-cd"):
+            directory = value if equals else next(it, None)
+        else:
+            rest.append(word)
+    return directory, rest
 
 
 def from_hydra(config: DictConfig) -> Config:

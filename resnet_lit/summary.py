@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from resnet_lit.config import load
+from resnet_lit.config import load, split_config_dir
 from resnet_lit.models.cost import count_parameters, table
 from resnet_lit.schema import RESNET, Config, architecture
 from resnet_lit.typed import ConfigError, Refused
@@ -32,10 +32,7 @@ def main() -> None:
     if not words or words[0] in ("-h", "--help"):
         print(__doc__)
         sys.exit(0)
-    directory = None
-    if "--config-dir" in words[:-1]:
-        at = words.index("--config-dir")
-        directory, words = words[at + 1], [*words[:at], *words[at + 2 :]]
+    directory, words = split_config_dir(words)
     try:
         print(summary(load(*words, config_dir=directory)))
     except Refused as error:

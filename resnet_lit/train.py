@@ -16,7 +16,6 @@ import re
 import shlex
 import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import hydra
@@ -27,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lit import closing, job, preflight
 from resnet_lit.callbacks.interrupt import Interrupted
-from resnet_lit.config import CONF, explain, from_hydra
+from resnet_lit.config import CONF, explain, from_hydra, split_config_dir
 from resnet_lit.record import Busy, Record
 from resnet_lit.run import resume, run
 from resnet_lit.typed import ConfigError, Refused
@@ -118,9 +117,9 @@ def main() -> None:
 def _one_line(error: Exception, words: list[str]) -> str:
     if isinstance(error, Refused):
         return str(error)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, HydraException):  # Hydra's MissingConfigException is both
         return f"{error.filename}: cannot be written ({error.strerror}); choose another folder with hydra.run.dir=<folder>"
-    directory = next((b for a, b in pairwise([*words, ""]) if a in ("--config-dir", "-cd")), None)
+    directory, words = split_config_dir(words)
     return explain(error, [word for word in words if "=" in word and not word.startswith("-")], directory)
 
 
