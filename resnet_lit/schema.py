@@ -138,7 +138,7 @@ class Trainer:
 
 # Trainer arguments that belong to resnet_lit, and what to use instead.
 OWNED = {
-    "logger": "use logger=tensorboard|csv|none",
+    "logger": "use logger=tensorboard or logger=none",
     "callbacks": "use callbacks=… or +callbacks.<name>._target_=…",
     "default_root_dir": "use hydra.run.dir=<folder>",
     "enable_checkpointing": "use checkpoint.keep=none",
