@@ -54,6 +54,7 @@ def measure(
     else:
         outcome["best"] = {"epoch": trainer.current_epoch, "step": trainer.global_step, "chosen_on": None}
     outcome["metrics"] = results
+    _gather_outputs(trainer, module)
     if trainer.is_global_zero:
         _write_outputs(trainer, module, data, folder)
         step = trainer.global_step
@@ -71,6 +72,16 @@ def measure(
 def _test(trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics) -> dict[str, float]:
     trainer.test(module, datamodule=data, verbose=False)
     return metrics.read_evaluation(trainer, module, "test")
+
+
+def _gather_outputs(trainer: Trainer, module: LitClassifier) -> None:
+    """Bring the answers of all processes together, in the order of the test set: each had a share of every batch."""
+    if trainer.world_size == 1:
+        return
+    shares: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in range(trainer.world_size)]
+    torch.distributed.all_gather_object(shares, module.outputs)
+    batches = max(map(len, shares))
+    module.outputs = [share[batch] for batch in range(batches) for share in shares if batch < len(share)]
 
 
 def _write_outputs(trainer: Trainer, module: LitClassifier, data: ImageData, folder: Path) -> None:

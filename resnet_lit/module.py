@@ -114,7 +114,7 @@ class LitClassifier(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         values = self.evaluation.compute()  # for callbacks that monitor a metric; our own loggers are fed by callbacks.Metrics
-        self.log_dict({f"{self.evaluated}/{name}": values[name] for name in ("loss", "accuracy")}, logger=False)
+        self.log_dict({f"{self.evaluated}/{name}": values[name] for name in ("loss", "accuracy")}, logger=False, sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
         self.evaluation.reset()

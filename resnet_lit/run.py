@@ -46,7 +46,8 @@ def run(config: Config, folder: str | Path | None = None, *, command: str | None
     """
     folder = Path(folder) if folder is not None else Path(OUTPUTS) / folder_name(config)
     if is_helper_process():
-        return _train(config, folder, {"hardware": {}}, Interrupt())
+        with Interrupt().ignored() as interrupt:
+            return _train(config, folder, {"hardware": {}}, interrupt)
     if config.is_debug:
         shutil.rmtree(folder, ignore_errors=True)
     elif (done := earlier(config, folder)) is not None:

@@ -57,9 +57,19 @@ class Checkpoints(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         if trainer.is_last_batch or not self._between_steps(trainer, batch_idx):
             return
-        if self.interrupt.noted is not None or time.monotonic() - self._written > self.every_seconds:
+        if self._is_due(trainer):
             self.save_last(trainer)
             self.interrupt.check()
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        """Whether it is time, or a signal has come. The first of several processes decides for all, when losses are read."""
+        due = self.interrupt.noted is not None or time.monotonic() - self._written > self.every_seconds
+        if trainer.world_size == 1:
+            return due
+        if trainer.global_step % self.metrics.every_steps:
+            return False
+        due, self.interrupt.noted = trainer.strategy.broadcast((due, self.interrupt.noted))
+        return due
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.monitor is None or trainer.sanity_checking:
@@ -72,6 +82,7 @@ class Checkpoints(Callback):
                 self._save(trainer, BEST, weights_only=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.interrupt.noted = trainer.strategy.broadcast(self.interrupt.noted)
         self.save_last(trainer)
         self.interrupt.check()
 

@@ -48,6 +48,13 @@ class Interrupt:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    @contextmanager
+    def ignored(self) -> Iterator[Interrupt]:
+        """Leave the signals to the process that Lightning started this one from: it tells when to stop."""
+        for number in (signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
+        yield self
+
     def check(self) -> None:
         """Raise Interrupted where a signal has been noted."""
         if self.noted is not None:

@@ -31,6 +31,9 @@ COLUMNS = (
 )
 
 
+SUMS = ("loss", "correct", "count")  # the states of a Tally
+
+
 class Diverged(Exception):
     """The loss is no longer a finite number."""
 
@@ -61,8 +64,9 @@ class Metrics(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._last = (self._last[0], self._training_seconds())
-        for name, value in self._resumed_tally.items():
-            setattr(pl_module.tally, name, value.to(pl_module.device))
+        if trainer.is_global_zero:  # it holds the sums over all processes
+            for name, value in self._resumed_tally.items():
+                setattr(pl_module.tally, name, value.to(pl_module.device))
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]  # of this step; when it has ended the schedule has moved on
@@ -152,7 +156,7 @@ class Metrics(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         assert isinstance(pl_module, LitClassifier)
-        tally = {name: getattr(pl_module.tally, name).detach().cpu().clone() for name in ("loss", "correct", "count")}
+        tally = {name: trainer.strategy.reduce(getattr(pl_module.tally, name).clone(), reduce_op="sum").cpu() for name in SUMS}
         checkpoint["metrics"] = {
             "tally": tally,
             "epoch": dict(self._epoch),

@@ -58,8 +58,8 @@ def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, IO[bytes]]]:
 def listing(path: Path) -> tuple[list[str], list[str]]:
     """Names of the regular files and of the folders in an archive, read to its end so that its checksums are checked.
 
-    Raises Unusable for a damaged archive, and for an image that is a link or whose name points out of the archive; other
-    members of that kind are left out.
+    Raises Unusable for a damaged archive, and for an image that is a link or whose name points out of the archive;
+    other members of that kind are left out.
     """
     files: list[str] = []
     folders: list[str] = []

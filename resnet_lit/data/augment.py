@@ -1,8 +1,8 @@
 """Random changes of whole batches of images, on whatever device they are.
 
 Every function works on uint8 images (N, C, H, W), each with its own parameters, and gives what the function of
-torchvision.transforms.v2.functional of the same meaning gives image by image. Parameters are CPU tensors: which images to
-change is known without asking the device.
+torchvision.transforms.v2.functional of the same meaning gives image by image. Parameters are CPU tensors: which images
+to change is known without asking the device.
 
 An augmentation of your own is any class with the two methods of `Augmentation`; name it in YAML by its import path.
 """
@@ -26,8 +26,8 @@ class Augmentation(Protocol):
     def draw(self, n: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
         """Random parameters for n images: CPU tensors with first dimension n, from `generator` and nothing else.
 
-        They are drawn for a whole global batch and sliced by rank, so the same images get the same parameters on any number
-        of processes.
+        They are drawn for a whole global batch and sliced by rank, so the same images get the same parameters on any
+        number of processes.
         """
         ...
 
@@ -56,7 +56,7 @@ class Augment:
         self.blur, self.blur_kernel, self.blur_sigma = blur, blur_kernel, blur_sigma
 
     def draw(self, n: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """offsets (n, 2) int64, flip (n,) bool, degrees (n,) float32, blur (n,) bool, sigmas (n,) float32: those in use."""
+        """Of offsets (n, 2) int64, flip (n,) bool, degrees (n,) float, blur (n,) bool, sigmas (n,) float: those in use."""
         drawn: dict[str, Tensor] = {}
         if self.crop_padding:
             drawn["offsets"] = torch.randint(2 * self.crop_padding + 1, (n, 2), generator=generator)
@@ -97,11 +97,12 @@ def crop(images: Tensor, offsets: Tensor, padding: int) -> Tensor:
         return images
     padded = F.pad(images, (padding, padding, padding, padding))
     row, plane = width + 2 * padding, (width + 2 * padding) * (height + 2 * padding)
-    # A window is C * H pieces of W bytes that lie in a row; picking pieces by where they begin is several times faster than
-    # picking pixels.
+    # A window is C * H pieces of W bytes that lie in a row; picking pieces by where they begin is several times faster
+    # than picking pixels.
     corners = torch.arange(n) * (channels * plane) + offsets[:, 0] * row + offsets[:, 1]
-    pieces = (torch.arange(channels)[:, None] * plane + torch.arange(height) * row).flatten()
-    begins = (corners[:, None] + pieces).flatten().to(images.device, non_blocking=True)
+    planes, rows = torch.arange(channels, device=images.device), torch.arange(height, device=images.device)
+    pieces = (planes[:, None] * plane + rows * row).flatten()
+    begins = (corners.to(images.device, non_blocking=True)[:, None] + pieces).flatten()
     return padded.view(-1).unfold(0, width, 1).index_select(0, begins).view(images.shape)
 
 
@@ -118,13 +119,14 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     if n == 0:
         return images
     angles = [math.radians(-(d % 360)) for d in degrees.tolist()]
-    # inverse rotation, output to input, in units of half the image; (N, 2, 2), as torchvision computes it
-    matrices = torch.tensor([[[math.cos(a), math.sin(a)], [-math.sin(a), math.cos(a)]] for a in angles])
-    matrices = matrices.transpose(1, 2) / torch.tensor([0.5 * width, 0.5 * height])
-    x = torch.linspace((1 - width) * 0.5, (width - 1) * 0.5, width)
-    y = torch.linspace((1 - height) * 0.5, (height - 1) * 0.5, height)
-    pixels = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).view(1, height * width, 2)
-    grid = pixels.expand(n, -1, -1).bmm(matrices).view(n, height, width, 2).to(images.device, non_blocking=True)
+    # the inverse rotation, from output to input, in units of half the image: (2, 2, N, 1, 1)
+    inverse = torch.tensor([[math.cos(a), math.sin(a), -math.sin(a), math.cos(a)] for a in angles]).view(n, 2, 2)
+    inverse = inverse / torch.tensor([[0.5 * width], [0.5 * height]])
+    inverse = inverse.permute(1, 2, 0)[..., None, None].to(images.device, non_blocking=True)
+    x = torch.linspace((1 - width) * 0.5, (width - 1) * 0.5, width, device=images.device)
+    y = torch.linspace((1 - height) * 0.5, (height - 1) * 0.5, height, device=images.device)[:, None]
+    # products and sums, not a matrix product: that may be rounded to TF32
+    grid = torch.stack([x * inverse[0, 0] + y * inverse[0, 1], x * inverse[1, 0] + y * inverse[1, 1]], dim=-1)
     rotated = F.grid_sample(images.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return rotated.to(images.dtype)
 

@@ -77,8 +77,8 @@ def known(cache_dir: Path, name: str) -> dict[str, Any] | None:
 def get(cache_dir: Path, name: str, decode: Callable[[Writer], dict[str, Any]], progress: Progress) -> Entry:
     """The entry `name`, decoded first where it is not there or damaged. Of processes that start together, one decodes.
 
-    decode: fills a Writer and returns what is to be known of the data: classes, variant, …. Raises DataError where the cache
-    cannot be written, and what `decode` raises.
+    decode: fills a Writer and returns what is to be known of the data: classes, variant, …. Raises DataError where the
+    cache cannot be written, and what `decode` raises.
     """
     folder = cache_dir / name
     try:
@@ -103,8 +103,8 @@ def writing(cache_dir: Path) -> Iterator[None]:
         yield
     except (OSError, NotImplementedError) as error:
         raise DataError(
-            f"data.cache={cache_dir}: cannot be written ({reason(error)}); choose another folder with data.cache=<folder> or "
-            "RESNET_LIT_CACHE"
+            f"data.cache={cache_dir}: cannot be written ({reason(error)}); choose another folder with "
+            "data.cache=<folder> or RESNET_LIT_CACHE"
         ) from error
 
 

@@ -1,4 +1,6 @@
-"""CIFAR-10 as published (Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images"): names, checksums, pickles.
+"""CIFAR-10 as published: names, checksums, pickles.
+
+Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
 
 https://www.cs.toronto.edu/~kriz/cifar.html. Checksums: the archive's stands on that page; those of the files are
 torchvision.datasets.CIFAR10's (train_list, test_list, meta).
@@ -48,16 +50,16 @@ def check_archive(path: Path) -> None:
         found = hashlib.file_digest(file, "md5").hexdigest()
     if found != ARCHIVE_MD5:
         raise Unusable(
-            f"the archive has md5 {found}, the published {ARCHIVE} has {ARCHIVE_MD5}: it is damaged, incomplete or another "
-            "file; download it again"
+            f"the archive has md5 {found}, the published {ARCHIVE} has {ARCHIVE_MD5}: it is damaged, incomplete "
+            "or another file; download it again"
         )
 
 
 def read_batches(read: Callable[[str], bytes]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The images and labels in the published pickles, and the class names.
 
-    read: content of the file with a name. Returns {"train_images": (50000, 3, 32, 32) uint8, "train_labels": (50000,) int64,
-    "test_images", "test_labels"}. No file is unpickled before its checksum has matched.
+    read: content of the file with a name. Returns {"train_images": (50000, 3, 32, 32) uint8, "train_labels": (50000,)
+    int64, "test_images", "test_labels"}. No file is unpickled before its checksum has matched.
     """
     content = {name: read(name) for name in FILES}
     for name, data in content.items():

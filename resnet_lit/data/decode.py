@@ -36,8 +36,8 @@ def decode_layout(
 ) -> set[str]:
     """Decode every image of `layout` into `train_images` and `test_images` (N, 3, H, W); the formats that were met.
 
-    read: (path, content) of each path of the layout, in any order. image_size: resize to that square; None: all images must
-    have one size, `expected` x `expected` where that is given. Raises Unusable, naming the file.
+    read: (path, content) of each path of the layout, in any order. image_size: resize to that square; None: all images
+    must have one size, `expected` x `expected` where that is given. Raises Unusable, naming the file.
     """
     parts = {"train_images": layout.train, **({"test_images": layout.test} if layout.test else {})}
     place = {path: (name, row) for name, part in parts.items() for row, path in enumerate(part.paths)}
@@ -67,7 +67,7 @@ def decode_layout(
 
 
 def _decoded(read: Iterable[tuple[str, bytes]], image_size: int | None) -> Iterator[tuple[str, np.ndarray, str]]:
-    """(path, pixels (H, W, 3) uint8, format) for each image; Pillow works outside the GIL, so large ones in parallel."""
+    """(path, pixels (H, W, 3) uint8, format) of each image; large ones in parallel, as Pillow works outside the GIL."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     source = iter(read)
     with ThreadPoolExecutor(min(cores, 8)) as pool:

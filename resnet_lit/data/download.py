@@ -27,8 +27,8 @@ class DownloadError(Exception):
 def download(url: str, target: Path, md5: str, progress: Progress) -> None:
     """Bring `url` to `target`; what an interrupted download left in `<target>.part` is continued.
 
-    Processes that start together wait for the one that downloads. Raises DownloadError, and OSError where the folder cannot
-    be written.
+    Processes that start together wait for the one that downloads. Raises DownloadError, and OSError where the folder
+    cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f".{target.name}.lock")):

@@ -11,7 +11,7 @@ Progress = Callable[[int, int, str], object]
 
 
 class DataError(Refused, ValueError):
-    """Data, or a key that says how to use them, cannot be used. `str()` is one line: the key and value, why, the remedy."""
+    """Data, or a key about them, cannot be used. `str()` is one line: the key and its value, why, and the remedy."""
 
     def __init__(self, text: str) -> None:
         super().__init__(" ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Batches gathered and augmented as whole tensors, from images that are all at hand: no workers, no copies of the data set."""
+"""Batches gathered and augmented as whole tensors, from images that are all at hand: no workers, no padded copies."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ def generator(seed: int, stream: str, epoch: int, step: int = 0) -> torch.Genera
 class BatchLoader:
     """Iterates over (images (B, C, H, W) uint8, targets (B,) int64) of one epoch.
 
-    What step s of epoch e sees is a pure function of (seed, e, s): the order of an epoch and the parameters of a step are drawn
-    on the CPU for the whole global batch, and each process takes its share of both. `batch_size` is the global batch. A
-    global batch of n images is cut into `world_size` neighbouring shares, as equal as possible: where n is no multiple, as the
-    last batch may be, the first n % world_size processes have one image more. Shares are disjoint and cover all images.
+    What step s of epoch e sees is a pure function of (seed, e, s): the order of an epoch and the parameters of a step
+    are drawn on the CPU for the whole global batch, and each process takes its share of both. `batch_size` is the
+    global batch. A global batch of n images is cut into `world_size` neighbouring shares, as equal as possible: where n
+    is no multiple, as the last batch may be, the first n % world_size processes have one image more. Shares are
+    disjoint and cover all images.
 
-    `state_dict` after k batches, loaded into a loader made alike, makes its next iteration begin at batch k; `set_epoch` with
-    another epoch forgets that. Batches that Lightning fetches are never fetched ahead, so its checkpoints hold the exact place.
+    `state_dict` after k batches, loaded into a loader made alike, makes its next iteration begin at batch k;
+    `set_epoch` with another epoch forgets that. Batches that Lightning fetches are never fetched ahead, so its
+    checkpoints hold the exact place.
     """
 
     batch_sampler = None  # Lightning looks for one where there is a sampler
@@ -49,8 +51,9 @@ class BatchLoader:
         world_size: int = 1,
         device: torch.device | str | None = None,
     ) -> None:
-        """images: (N, C, H, W) uint8, targets: (N,) int64, both on one device or memory-mapped. indices: (n,), which of them
-        belong here, in the order of an epoch without shuffle (None: all). device: where batches go (None: where images are).
+        """images: (N, C, H, W) uint8, targets: (N,) int64, both on one device or memory-mapped. indices: (n,), which of
+        them belong here, in the order of an epoch without shuffle (None: all). device: where batches go (None: where
+        images are).
         """
         if len(images) != len(targets) or not 0 <= rank < world_size:
             raise ValueError(f"{len(images)} images, {len(targets)} targets, rank {rank} of {world_size} do not fit")
@@ -69,8 +72,8 @@ class BatchLoader:
         smallest = batch_size if drop_last or not rest else rest
         if shuffle and full + bool(rest) and smallest < world_size:
             raise DataError(
-                f"data.batch_size={batch_size}: the last batch of {len(self.indices):,} images has {smallest}, too few for "
-                f"{world_size} processes (try data.drop_last=true, or a batch size of at least {world_size})"
+                f"data.batch_size={batch_size}: the last batch of {len(self.indices):,} images has {smallest}, too few "
+                f"for {world_size} processes (try data.drop_last=true, or a batch size of at least {world_size})"
             )
         # in an evaluation, a process without a share of the last batch leaves it out
         self._steps = full if drop_last else full + (rest > rank)
@@ -102,7 +105,7 @@ class BatchLoader:
         return self._steps
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        # A generator: nothing of this runs before the first batch is asked for, and by then Lightning has set the epoch.
+        # A generator: nothing here runs before the first batch is asked for, and by then Lightning has set the epoch.
         epoch, first = self._epoch, self._batches if self._resuming else 0
         self._batches, self._resuming = first, False
         order = self.indices

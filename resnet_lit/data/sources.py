@@ -4,8 +4,8 @@
     data.train_images.shape      # (50000, 3, 32, 32), uint8
 
 What is read: the original archive of CIFAR-10 or its extracted folder (md5 of the publisher, checked before a pickle is
-touched); a tree train/<class>/<image> with or without test/, or <class>/<image> alone; a .tar.gz or .tar.xz of such a tree,
-which is never extracted; the digits of scikit-learn. Nothing here needs torch.
+touched); a tree train/<class>/<image> with or without test/, or <class>/<image> alone; a .tar.gz or .tar.xz of such a
+tree, which is never extracted; the digits of scikit-learn. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def load(
 ) -> DataSet:
     """The data set `kind` (cifar10, digits, folder) at `root`.
 
-    root: a file or folder. cifar10 with None, an empty or a missing folder: the original is downloaded into it, None standing
-    for `<cache_dir>/downloads`. image_size (folder): resize to that square. test_fraction (folder): what is held out where
-    there is no test/. progress(done, total, text) is called now and then.
+    root: a file or folder. cifar10 with None, an empty or a missing folder: the original is downloaded into it, None
+    standing for `<cache_dir>/downloads`. image_size (folder): resize to that square. test_fraction (folder): what is
+    held out where there is no test/. progress(done, total, text) is called now and then.
 
     Raises DataError.
     """
@@ -105,7 +105,7 @@ def identify(
     image_size: int | None = None,
     test_fraction: float = 0.2,
 ) -> tuple[str, str] | None:
-    """(variant, hash) of what `load` would give, where it has been decoded before; None otherwise, whatever the cause."""
+    """(variant, hash) of what `load` would give, where it has been decoded before; else None, whatever the cause."""
     cache_dir = Path(cache_dir).expanduser()
     try:
         found = None if kind == "digits" else _find(kind, root, cache_dir)
@@ -121,9 +121,7 @@ def _check_size(kind: str, image_size: int | None) -> None:
     if kind not in ("cifar10", "digits", "folder"):
         raise DataError(f"data.name={kind}: must be one of cifar10, digits, folder")
     if kind != "folder" and image_size not in (None, cifar10.SIZE):
-        raise DataError(
-            f"data.image_size={image_size}: {kind} has 32x32 pixels, only data=folder resizes (try data.image_size=null)"
-        )
+        raise DataError(f"data.image_size={image_size}: {kind} has 32x32 pixels, only data=folder resizes (try null)")
 
 
 @contextmanager

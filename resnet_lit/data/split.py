@@ -1,7 +1,7 @@
 """Who trains and who validates: stratified, nested, and the same on every machine and with every version of numpy.
 
-Order comes from the raw output of Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), whose stream
-numpy guarantees, and a stable sort; numpy's own `permutation` may change between versions.
+Order comes from the raw output of Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), whose
+stream numpy guarantees, and a stable sort; numpy's own `permutation` may change between versions.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def nested_order(labels: np.ndarray, seed: int, stream: int = _SPLIT) -> np.ndar
 def split(labels: np.ndarray, validation: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the training and the validation images, (n,) int64 each; `validation` of labels (N,) validate.
 
-    Both are in a stratified order: any run of neighbours is a fair mixture of classes, shuffled or not. A smaller validation
-    part is contained in a larger one. Raises DataError where nothing would be left to train on.
+    Both are in a stratified order: any run of neighbours is a fair mixture of classes, shuffled or not. A smaller
+    validation part is contained in a larger one. Raises DataError where nothing would be left to train on.
     """
     total = len(labels)
     if not 0 <= validation < total:
@@ -50,9 +50,9 @@ def limit(
     seed: int,
     key: str = "data.limit_train",
 ) -> np.ndarray:
-    """The first `n` of `indices` (m,) in a fixed stratified order, so that a smaller limit is contained in a larger one.
+    """The first `n` of `indices` (m,) in a fixed stratified order: a smaller limit is contained in a larger one.
 
-    labels: (N,), of all images. n=None: `indices` as they are. key: what to name in the DataError where there are fewer.
+    labels: (N,), of all images. n=None: `indices` as they are. key: named in the DataError where there are fewer.
     """
     if n is None:
         return indices

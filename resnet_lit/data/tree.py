@@ -17,7 +17,7 @@ import numpy as np
 from resnet_lit.data.errors import Unusable
 from resnet_lit.data.split import nested_order
 
-# HEIC is here although Pillow cannot read it: such a file is an image, and must be named rather than left out in silence.
+# HEIC is here although Pillow cannot read it: such a file is an image, and is named, not left out in silence.
 IMAGE_SUFFIXES = {
     *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "pbm", "pnm"),
     *("tga", "jp2", "avif", "heic", "heif"),
@@ -63,7 +63,7 @@ def is_image(name: str) -> bool:
 
 
 def scan(root: Path) -> tuple[list[File], list[str]]:
-    """The image files of a tree and its class folders, as paths relative to `root`. Other folders beside train/ are not read."""
+    """The image files of a tree and its class folders, relative to `root`. Other folders beside train/ are not read."""
     files: list[File] = []
     folders: list[str] = []
     tops = [f"{name}/" for name in ("train", "test") if (root / name).is_dir()] if (root / "train").is_dir() else [""]
@@ -98,7 +98,7 @@ def _images(root: str | Path) -> list[str]:
 
 
 def prefix_of(paths: Iterable[str]) -> str:
-    """The folder inside an archive that holds the tree: `` or `name/`, from the paths of its images and class folders."""
+    """The folder inside an archive that holds the tree, as `name/` or nothing, from the paths of its images."""
     folders = {tuple(path.split("/")[:-1]) for path in paths}
     trains = {folder[:-2] for folder in folders if len(folder) >= 2 and folder[-2] == "train"}
     above = {folder[:-1] for folder in folders if folder}
@@ -156,13 +156,13 @@ def _flat(images: dict[str, list[str]], classes: tuple[str, ...]) -> Part:
 
 
 def hold_out(layout: Layout, fraction: float) -> Layout:
-    """Move a stratified, fixed part of the training images to the test. Raises Unusable where a class would be left empty."""
+    """Move a fixed, stratified part of the training images to the test. Raises Unusable where a class has too few."""
     train, test = held_out(layout.train.labels, fraction)
     left = Counter(layout.train.labels[train].tolist())
     for label, name in enumerate(layout.classes):
         if not left[label]:
             raise Unusable(
-                f"{name}: too few images to hold out {fraction:g} of them for the test; add some, or give them in test/<class>/"
+                f"{name}: too few images to hold out {fraction:g} of them for the test; add some, or give test/<class>/"
             )
 
     def take(indices: np.ndarray) -> Part:
@@ -172,7 +172,7 @@ def hold_out(layout: Layout, fraction: float) -> Layout:
 
 
 def held_out(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the training and of the test part, each ascending; the test has `fraction` of each class of labels (N,)."""
+    """Ascending indices of the training and of the test part, which has `fraction` of each class in labels (N,)."""
     count = min(max(round(fraction * len(labels)), 1), len(labels) - 1)
     order = nested_order(labels, HELD_OUT_SEED)
     return np.sort(order[count:]), np.sort(order[:count])

@@ -45,9 +45,7 @@ def test_rotation_is_torchvisions(shape) -> None:
     degrees = torch.empty(len(batch)).uniform_(-180, 180, generator=torch.Generator().manual_seed(1))
     degrees[:5] = torch.tensor([0.0, 90.0, 180.0, -90.0, 45.0])
     results = rotate(batch, degrees)
-    wanted = torch.stack(
-        [tv.rotate(i, d, InterpolationMode.NEAREST) for i, d in zip(batch, degrees.tolist(), strict=True)]
-    )
+    wanted = torch.stack([tv.rotate(i, d, InterpolationMode.NEAREST) for i, d in zip(batch, degrees.tolist(), strict=True)])
     assert results.dtype == torch.uint8
     assert (results == wanted).float().mean() >= 0.999
     assert torch.equal(results[0], batch[0])
