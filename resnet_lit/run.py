@@ -52,7 +52,7 @@ def run(config: Config, folder: str | Path | None = None, *, command: str | None
         shutil.rmtree(folder, ignore_errors=True)
     elif (done := earlier(config, folder)) is not None:
         return done
-    new = not folder.exists()
+    new = not folder.exists() or not any(folder.iterdir())  # Hydra may have made it already
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with records.lock(folder), _logging_to(folder / LOG), Interrupt().installed() as interrupt:
@@ -63,7 +63,7 @@ def run(config: Config, folder: str | Path | None = None, *, command: str | None
         ) from error
     except Refused:
         if new:
-            shutil.rmtree(folder, ignore_errors=True)
+            _leave_as_found(folder)
         raise
 
 
@@ -218,6 +218,16 @@ def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt) -
         if begun:
             records.write(folder, record)
     return record
+
+
+def _leave_as_found(folder: Path) -> None:
+    """What was refused leaves no trace: the run's new folder goes, and the folders above it that hold nothing else."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for above in folder.parents[:2]:
+        try:
+            above.rmdir()
+        except OSError:
+            break
 
 
 @contextmanager

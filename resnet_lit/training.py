@@ -132,6 +132,8 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
 
     data = ImageData(config, progress=_log_decoding())
     channels, size, _ = data.source.train_images.shape[1:]
+    if size != data.source.train_images.shape[-1]:
+        raise ConfigError("data.image_size=null: the images are not square (try data.image_size=32)")
     seed_everything(config.seed, verbose=False)
     network = build_network(config.model, len(data.source.classes), channels, size)
     if config.weights is not None:

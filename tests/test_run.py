@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests_support import ROOT, TINY, files_of, tensors_equal
+from tests_support import ROOT, TINY, files_of, image_tree, tensors_equal
 
 from resnet_lit.record import is_whole, read
 from resnet_lit.run import FolderError, run
@@ -241,7 +241,6 @@ def test_fresh_puts_the_earlier_run_aside(tmp_path) -> None:
 
 
 def test_a_folder_trained_on_other_data_is_refused(tmp_path) -> None:
-    from tests_support import image_tree
 
     from resnet_lit.config import load
 
@@ -342,3 +341,24 @@ def test_a_debug_run_always_runs_and_is_marked(tmp_path, monkeypatch) -> None:
     assert second["debug"]
     assert first["status"] == second["status"] == "finished"
     assert len(second["sessions"]) == 1
+
+
+def test_data_that_cannot_be_used_are_refused_and_leave_no_trace(tmp_path) -> None:
+    process = start("+experiment=model4", f"data.root={tmp_path}/no/such.tar.gz", "compile=false", cwd=tmp_path)
+    output = process.communicate()[0]
+    assert process.returncode == 2, output
+    assert output.startswith(f"data.root={tmp_path}/no/such.tar.gz: ")
+    assert len(output.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_images_of_the_users_own_bring_their_classes(tmp_path) -> None:
+    from resnet_lit.config import load
+
+    image_tree(tmp_path / "pets", classes=("cat", "dog", "eel"))
+    words = ["model.blocks=[1]", "model.channels=[4]", "data=folder", f"data.root={tmp_path}/pets", "data.image_size=8"]
+    record = run(load(*words, "trainer.max_epochs=1", "compile=false", "threads=1", "name=pets"), tmp_path / "run")
+    assert record["data"]["variant"] == "folder"
+    assert record["data"]["classes"] == ["cat", "dog", "eel"]
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert state["state_dict"]["network.fc.weight"].shape == (3, 4)

@@ -56,7 +56,10 @@ class Augment:
         self.blur, self.blur_kernel, self.blur_sigma = blur, blur_kernel, blur_sigma
 
     def draw(self, n: int, height: int, width: int, generator: Generator) -> dict[str, Tensor]:
-        """Of offsets (n, 2) int64, flip (n,) bool, degrees (n,) float, blur (n,) bool, sigmas (n,) float: those in use."""
+        """Those in use of the parameters of `__call__`:
+
+        offsets (n, 2) int64, flip (n,) bool, degrees (n,) float32, blur (n,) bool, sigmas (n,) float32.
+        """
         drawn: dict[str, Tensor] = {}
         if self.crop_padding:
             drawn["offsets"] = torch.randint(2 * self.crop_padding + 1, (n, 2), generator=generator)
@@ -67,7 +70,8 @@ class Augment:
         if self.blur:
             if self.blur_kernel // 2 >= min(height, width):
                 raise DataError(
-                    f"augment.blur_kernel={self.blur_kernel}: too large for {height}x{width} pixels (try augment.blur_kernel=3)"
+                    f"augment.blur_kernel={self.blur_kernel}: too large for images of {height}x{width} pixels "
+                    "(try augment.blur_kernel=3)"
                 )
             least, greatest = self.blur_sigma
             drawn["blur"] = torch.rand(n, generator=generator) < self.blur

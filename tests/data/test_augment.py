@@ -118,7 +118,7 @@ def test_the_order_is_crop_flip_rotation_blur() -> None:
 
 
 def test_a_kernel_larger_than_the_image_names_its_key() -> None:
-    with pytest.raises(DataError, match=r"^augment.blur_kernel=33: too large for 16x16 pixels"):
+    with pytest.raises(DataError, match=r"^augment.blur_kernel=33: too large for images of 16x16 pixels"):
         Augment(blur=1.0, blur_kernel=33).draw(1, 16, 16, torch.Generator())
 
 
