@@ -327,6 +327,7 @@ def _quieten(config: Config) -> None:
     for text in (
         ".*number of training batches.*",
         ".*does not have many workers.*",
+        ".*You requested to overfit.*",
         ".*was called before the ``update`` method.*",
     ):
         warnings.filterwarnings("ignore", text)
