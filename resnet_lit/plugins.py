@@ -34,5 +34,5 @@ def source_of(path: str) -> str | None:
     try:
         module = importlib.import_module(getattr(locate(path, "source"), "__module__", path.rpartition(".")[0]))
         return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
-    except (ConfigError, ImportError, OSError):
+    except (ConfigError, ImportError, OSError, AttributeError):  # a built-in module has no file
         return None

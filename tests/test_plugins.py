@@ -68,6 +68,7 @@ def test_a_change_of_the_source_is_seen(mine: str, tmp_path: Path) -> None:
     (tmp_path / f"{mine}.py").write_text(MINE + "\n# changed\n")
     assert source_of(f"{mine}.Net") != before
     assert source_of("no.such.Net") is None
+    assert source_of("builtins.dict") is None
 
 
 @pytest.mark.slow

@@ -59,15 +59,16 @@ def build_scheduler(optimizer: Optimizer, scheduler: schema.Scheduler, *, epochs
     if warmup:
         entry["interval"] = "step"  # a warm-up in steps of whole epochs would be none
     per_epoch = steps_per_epoch if entry["interval"] == "step" else 1
+    warmup_steps = math.ceil(warmup * per_epoch - 1e-6)  # 0.28 * 25 is a little more than 7
     try:
         kind(0.0, length - warmup, **scheduler.args)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"scheduler.args: {error}") from error
 
     def factor(count: int) -> float:
         epoch = count / per_epoch
-        if epoch < warmup:
-            return (count + 1) / math.ceil(warmup * per_epoch)  # the first step learns something, the last one is at full rate
+        if count < warmup_steps:
+            return (count + 1) / warmup_steps  # the first step learns something, the last one is at full rate
         if scheduler.interval == "epoch":
             epoch = math.floor(epoch)
         return kind(max(0.0, epoch - warmup), length - warmup, **scheduler.args)

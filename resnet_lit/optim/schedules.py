@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+ROUNDING = 1e-9  # epochs: 0.55 * 100 is a little more than 55, and a milestone there must not wait for epoch 56
+
 
 def constant(epoch: float, epochs: float) -> float:
     """The base learning rate throughout."""
@@ -27,7 +29,10 @@ def sgdr(epoch: float, epochs: float, period: float = 10.0, multiply: float = 2.
     """Cosine annealing with warm restarts (Loshchilov and Hutter 2017, eq. 5), as torch's CosineAnnealingWarmRestarts.
 
     period: epochs to the first restart. multiply: each period lasts so many times the one before. `epochs` plays no part.
+    Raises ValueError where the periods would add up to an end (period <= 0, multiply < 1).
     """
+    if period <= 0 or multiply < 1:
+        raise ValueError(f"period={period:g}, multiply={multiply:g}: period must be above 0 and multiply at least 1")
     while epoch >= period:
         epoch, period = epoch - period, period * multiply
     return cosine(epoch, period, final)
@@ -36,7 +41,7 @@ def sgdr(epoch: float, epochs: float, period: float = 10.0, multiply: float = 2.
 def step(epoch: float, epochs: float, milestones: Sequence[float] = (0.5, 0.75), gamma: float = 0.1) -> float:
     """Times `gamma` at each milestone, as torch's MultiStepLR. milestones: in epochs, or, if all are <= 1, shares of `epochs`."""
     share = epochs if all(m <= 1 for m in milestones) else 1.0
-    return gamma ** sum(epoch >= m * share for m in milestones)
+    return gamma ** sum(epoch >= m * share - ROUNDING for m in milestones)
 
 
 def linear(epoch: float, epochs: float, final: float = 0.0) -> float:
@@ -47,9 +52,12 @@ def linear(epoch: float, epochs: float, final: float = 0.0) -> float:
 def one_cycle(epoch: float, epochs: float, rise: float = 0.3, start: float = 0.04, final: float = 4e-6) -> float:
     """Up from `start` to 1 over the share `rise` of the run, then down to `final`, both along a cosine (Smith and Topin 2018).
 
-    The learning rate of torch's OneCycleLR with its defaults (div_factor 25, final_div_factor 1e4); momentum is left alone.
+    The base learning rate is the highest. start and final are those of torch's OneCycleLR (div_factor 25, final_div_factor 1e4);
+    momentum is left alone. torch ends at step total_steps - 1 and peaks at pct_start * total_steps - 1: over a length of
+    total_steps - 1 steps, rise=(pct_start * total_steps - 1) / (total_steps - 1) gives its rates exactly, rise=pct_start nearly.
     """
     top = rise * epochs
-    if epoch < top:
+    if epoch < top or top >= epochs:  # rise=1 only rises: there is no way down to divide by
+        epoch = min(epoch, top)
         return start + (1 - start) * (1 - math.cos(math.pi * epoch / top)) / 2
     return cosine(min(1.0, (epoch - top) / (epochs - top)), 1.0, final)

@@ -98,6 +98,18 @@ def test_warm_up_rises_by_steps_then_the_schedule_takes_the_rest(interval: str) 
     assert found[20] == pytest.approx(0.5)
 
 
+def test_a_warm_up_that_does_not_multiply_exactly_still_ends_at_the_full_rate() -> None:
+    assert 0.28 * 25 > 7
+    found = rates(Scheduler(target=COSINE, interval="step", warmup_epochs=0.28), epochs=2, steps_per_epoch=25, steps=8)
+    assert found[:7] == pytest.approx([(i + 1) / 7 for i in range(7)])
+
+
+def test_values_that_a_schedule_refuses_are_one_line() -> None:
+    scheduler = Scheduler(target="resnet_lit.optim.schedules.sgdr", args={"multiply": 0.5})
+    with pytest.raises(ConfigError, match=r"^scheduler\.args: .*multiply=0\.5"):
+        rates(scheduler, epochs=5, steps_per_epoch=2, steps=1)
+
+
 def test_a_warm_up_longer_than_the_run_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"scheduler\.warmup_epochs=5: leaves nothing"):
         rates(Scheduler(target=COSINE, warmup_epochs=5), epochs=5, steps_per_epoch=2, steps=1)

@@ -39,6 +39,18 @@ def test_step_by_epochs_and_by_shares() -> None:
     assert [ours.step(e, EPOCHS, (10, 15)) for e in range(EPOCHS)] == pytest.approx(expected)
 
 
+def test_a_share_that_does_not_multiply_exactly_is_not_an_epoch_late() -> None:
+    assert 0.55 * 100 > 55
+    assert ours.step(54, 100, (0.55,)) == 1.0
+    assert ours.step(55, 100, (0.55,)) == 0.1
+
+
+@pytest.mark.parametrize("args", [{"period": 0.0}, {"multiply": 0.0}, {"multiply": 0.5}])
+def test_sgdr_refuses_periods_that_never_reach_the_end(args: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="multiply at least 1"):
+        ours.sgdr(25.0, EPOCHS, **args)
+
+
 def test_linear() -> None:
     expected = rates(lambda o: theirs.LinearLR(o, 1.0, 1e-12, EPOCHS), EPOCHS + 3)
     assert [ours.linear(e, EPOCHS) for e in range(EPOCHS + 3)] == pytest.approx(expected, abs=1e-9)
@@ -50,6 +62,10 @@ def test_one_cycle() -> None:
     # torch peaks at 0.3 * total_steps - 1, ours at 0.3 of the length
     rise = (0.3 * steps - 1) / (steps - 1)
     assert [ours.one_cycle(s / 5, 20, rise=rise) for s in range(steps - 1)] == pytest.approx(expected, abs=1e-9)
+
+
+def test_one_cycle_may_rise_to_the_end() -> None:
+    assert [ours.one_cycle(e, EPOCHS, rise=1.0) for e in (0, 20, 21)] == pytest.approx([0.04, 1.0, 1.0])
 
 
 def test_constant() -> None:
