@@ -205,7 +205,8 @@ def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt) -
     except Interrupted as error:
         record["status"], record["reason"] = "interrupted", str(error)
         raise
-    except Refused:
+    except Refused as error:
+        record["status"], record["reason"] = "failed", str(error)  # written only where training had begun
         raise
     except Exception as error:
         record["status"], record["reason"] = "failed", " ".join(f"{type(error).__name__}: {error}".split())[:500]

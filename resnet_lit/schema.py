@@ -272,6 +272,8 @@ def _check(config: Config) -> None:
         raise ConfigError(f"data.image_size={data.image_size}: only data=folder is resized (data={data.name} is 32x32)")
     if augment.blur_kernel % 2 == 0:
         raise ConfigError(f"augment.blur_kernel={augment.blur_kernel}: must be odd (try augment.blur_kernel=3)")
+    if augment.blur and augment.blur_kernel // 2 >= (data.image_size or 32):
+        raise ConfigError(f"augment.blur_kernel={augment.blur_kernel}: larger than the images (try augment.blur_kernel=3)")
     if len(augment.blur_sigma) != 2 or augment.blur_sigma[0] > augment.blur_sigma[1]:
         raise ConfigError("augment.blur_sigma: must be the least and the greatest value (try augment.blur_sigma=[0.1,2.0])")
     if optimizer.target in ("torch.optim.Adam", "torch.optim.AdamW") and optimizer.momentum is not None:
