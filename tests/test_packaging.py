@@ -31,6 +31,7 @@ def call(installed: Path, where: Path, *words: str) -> subprocess.CompletedProce
     return subprocess.run([sys.executable, "-m", *words], cwd=where, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_wheel_finds_its_configs_from_anywhere(installed: Path, tmp_path: Path) -> None:
     ended = call(installed, tmp_path, "resnet_lit.summary", "+experiment=model1")
     assert ended.returncode == 0, ended.stderr
@@ -41,6 +42,7 @@ def test_a_wheel_finds_its_configs_from_anywhere(installed: Path, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_config_dir_adds_experiments_of_the_users_own(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     text = "# @package _global_\ndefaults:\n  - override /model: model2\nname: mine\n"

@@ -52,7 +52,8 @@ def test_a_process_on_another_host_counts_as_living(tmp_path: Path) -> None:
 
 
 def test_the_lock_is_held_by_one(tmp_path: Path) -> None:
-    code = f"from resnet_lit.record import lock\ntry:\n    with lock({str(tmp_path)!r}): print('mine')\nexcept Exception as e: print(type(e).__name__)"
+    code = f"from resnet_lit.record import lock\ntry:\n    with lock({str(tmp_path)!r}): print('mine')\n"
+    code += "except Exception as e: print(type(e).__name__)"
     with records.lock(tmp_path):
         taken = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert taken.stdout.strip() == "Busy"
