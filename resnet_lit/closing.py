@@ -25,7 +25,7 @@ def single(record: Record, folder: Path) -> int:
     if is_helper_process():
         return status
     lines = []
-    if record["process"]["pid"] != os.getpid():
+    if record["process"] != records.process():
         commit = f"commit {record['git']['commit'][:10]}" if record["git"]["commit"] else "commit not known"
         commit += " with local changes" if record["git"]["dirty"] else ""
         changed = _changed_sources(record)
@@ -37,8 +37,9 @@ def single(record: Record, folder: Path) -> int:
         lines.append(f"{record['status']}: {record['reason']}")
     elif not record["debug"] or "metrics" in record:
         lines.append(_result_line(record))
-    lines.append(f"record       {folder / records.RESULT}")
-    lines.append(f"TensorBoard  tensorboard --logdir '{folder}'")
+    if (folder / records.RESULT).exists():
+        lines.append(f"record       {folder / records.RESULT}")
+        lines.append(f"TensorBoard  tensorboard --logdir '{folder}'")
     print("\n".join(lines))
     return status
 
@@ -87,6 +88,7 @@ def table(cells: list[Cell], endings: dict[Path, Record] | None = None) -> int:
     rows, good = Table(box=None, pad_edge=False, header_style="bold"), 0
     for name in ("run", "status", "val", "test", "time", "why"):
         rows.add_column(name, overflow="fold", justify="right" if name in ("val", "test", "time") else "left")
+    experiments = {cell.folder.parent for cell in cells}
     for cell in cells:
         record = _ending(cell.folder, (endings or {}).get(cell.folder))
         good += record["status"] == GOOD
@@ -95,7 +97,8 @@ def table(cells: list[Cell], endings: dict[Path, Record] | None = None) -> int:
         seconds = (record.get("timing") or {}).get("total")
         status = Text(record["status"], style=COLOURS.get(record["status"], "red"))
         why = f"{record.get('reason') or ''}" + ("" if record["status"] == GOOD else f"; log: {cell.folder / 'train.log'}")
-        rows.add_row(cell.folder.name, status, *accuracies, f"{seconds:.0f} s" if seconds else "", why)
+        name = cell.folder.name if len(experiments) == 1 else f"{cell.folder.parent.name}/{cell.folder.name}"
+        rows.add_row(name, status, *accuracies, f"{seconds:.0f} s" if seconds else "", why)
     console = Console(width=None if os.isatty(1) else 200)
     console.print(rows)
     print(f"{good} of {len(cells)} finished; the same command trains what is missing")
@@ -108,6 +111,4 @@ def _ending(folder: Path, told: Record | None) -> Record:
         found = records.read(folder)
     except records.FolderError as error:
         return {"status": "damaged", "reason": str(error)}
-    if found is None or (told is not None and found["status"] == "interrupted"):
-        return told or {"status": "not run", "reason": ""}
-    return found
+    return told or found or {"status": "not run", "reason": ""}

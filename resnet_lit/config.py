@@ -24,6 +24,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lit.identity import changes_result, identity
 from resnet_lit.schema import OWNED, Config, Trainer, from_mapping, replace, to_mapping
@@ -62,7 +63,7 @@ def load(*overrides: str, config_dir: str | Path | None = None) -> Config:
     try:
         with _own_hydra():
             return from_hydra(hydra_compose("config", [*overrides, *extra], return_hydra_config=True))
-    except HydraException as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, overrides, config_dir)) from error
 
 
@@ -90,11 +91,16 @@ def folder_name(config: Config) -> str:
     """`<experiment>/<readable>-<identity>`: the run's folder under outputs/, whatever launches it."""
     if config.is_debug:
         return f"debug/{_safe(config.name)}"
-    return f"{_safe(config.name)}/{'-'.join(filter(None, [config.label, identity(config)]))}"
+    label = _safe(config.label or "")[:LABEL_LENGTH]
+    return f"{_safe(config.name)}/{'-'.join(filter(None, [label, identity(config)]))}"
 
 
 # The resolver of hydra.run.dir and hydra.sweep.subdir.
-OmegaConf.register_new_resolver("run_folder", lambda *, _root_: folder_name(from_hydra(_root_)), replace=True)
+def _run_folder(*, _root_: DictConfig) -> str:
+    return folder_name(from_hydra(_root_)) if "model" in _root_ else "<experiment>/<run>"  # `--cfg hydra` shows no job
+
+
+OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 
 @contextmanager

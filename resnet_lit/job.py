@@ -23,6 +23,7 @@ from resnet_lit.typed import Refused
 
 PARENT = "RESNET_LIT_PARENT"  # process number of the driver, for a cell's process: it ends when its driver is gone
 TAIL_LINES = 20
+FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR")  # as the user set it
 
 
 def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
@@ -31,7 +32,7 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
     Returns the record in `folder`, at once where the run has ended before; where there is none, one that says why.
     """
     try:
-        if (done := earlier(config, folder)) is not None:
+        if not config.is_debug and (done := earlier(config, folder)) is not None:
             return {**done, "folder": str(folder)}
     except Busy as error:
         return {"status": "running", "reason": str(error), "folder": str(folder)}
@@ -39,6 +40,9 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
         return {"status": "refused", "reason": str(error), "folder": str(folder)}
     command = [sys.executable, "-m", "resnet_lit.train", *words]
     environment = {**os.environ, PARENT: str(os.getpid())}
+    environment.pop("HYDRA_FULL_ERROR", None)
+    if FULL_ERROR is not None:
+        environment["HYDRA_FULL_ERROR"] = FULL_ERROR
     tail: list[str] = []
     try:
         process = subprocess.Popen(
@@ -49,10 +53,14 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            start_new_session=True,
         )
-        assert process.stdout is not None
-        for line in process.stdout:
-            tail = [*tail[-TAIL_LINES:], line.rstrip()]
+        try:
+            _follow(process, tail)
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)  # the cell has a session of its own: it hears Ctrl-C from here alone, and once
+            _follow(process, tail)
+            raise
         status = process.wait()
     except OSError as error:
         return {"status": "failed", "reason": f"could not be started: {error}", "folder": str(folder)}
@@ -72,6 +80,15 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
     elif status == 75:
         record["status"], record["reason"] = "running", last
     return {**record, "folder": str(folder)}
+
+
+def _follow(process: subprocess.Popen[str], tail: list[str]) -> None:
+    """Read what a cell's process prints to its end, keeping the last lines."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        tail.append(line.rstrip())
+        del tail[:-TAIL_LINES]
+    process.wait()
 
 
 def words_of_cell() -> list[str]:

@@ -95,7 +95,8 @@ def _write_outputs(trainer: Trainer, module: LitClassifier, data: ImageData, fol
             file, targets=targets.numpy(), logits=logits.numpy(), mistakes=mistakes.numpy(), mistake_images=images.numpy()
         )
     temporary.replace(folder / OUTPUTS)
-    classes = data.source.classes
+    named = data.source.classes
+    classes = [named[i] if i < len(named) else str(i) for i in range(logits.shape[1])]  # model.num_classes may be above them
     probability, answers = torch.softmax(logits, 1).max(1)
     captions = [f"{classes[answers[i]]} {probability[i]:.1%}\nis {classes[targets[i]]}" for i in mistakes.tolist()]
     counts = multiclass_confusion_matrix(answers, targets, num_classes=logits.shape[1])

@@ -48,7 +48,7 @@ class Preflight(Callback):
         except Refused as error:
             refuse(str(error))
         except (HydraException, OmegaConfBaseException) as error:
-            refuse(explain(error, list(config.hydra.overrides.task)))
+            refuse(explain(error, _typed(config)))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Compose and check every cell once. Hydra asks for each twice more and gets what was composed here."""
@@ -58,7 +58,10 @@ class Preflight(Callback):
             if not str(config.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper"):
                 from_hydra(config)  # another sweeper chooses its cells as it goes: each is checked when it comes
                 return
-            for words in _expand(config):
+            expanded = _expand(config)
+            if not expanded:
+                refuse(f"{' '.join(_typed(config))}: no run at all; a glob matches nothing")
+            for words in expanded:
                 composed = compose_once(config, words)
                 typed = from_hydra(composed)
                 folder = Path(str(config.hydra.sweep.dir)) / str(composed.hydra.sweep.subdir)
@@ -66,7 +69,12 @@ class Preflight(Callback):
         except Refused as error:
             refuse(str(error))
         except (HydraException, OmegaConfBaseException) as error:
-            refuse(explain(error, words or list(config.hydra.overrides.task)))
+            refuse(explain(error, words or _typed(config)))
+
+
+def _typed(config: DictConfig) -> list[str]:
+    """The words as they were typed."""
+    return [str(word) for word in OmegaConf.to_container(config.hydra.overrides.task, resolve=False)]  # type: ignore[union-attr]
 
 
 def _expand(config: DictConfig) -> list[list[str]]:

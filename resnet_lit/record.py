@@ -103,6 +103,8 @@ def is_whole(folder: str | Path, record: Record) -> bool:
 @contextmanager
 def lock(folder: str | Path) -> Iterator[None]:
     """Hold the run's folder; released by the system when the process dies. Raises Busy where another process holds it."""
+    if not os.access(folder, os.W_OK):
+        raise FolderError(f"{folder}: cannot be written; choose another folder with hydra.run.dir=<folder>")
     guard = FileLock(Path(folder) / LOCK, timeout=0)
     try:
         guard.acquire()
@@ -112,6 +114,17 @@ def lock(folder: str | Path) -> Iterator[None]:
         yield
     finally:
         guard.release()
+
+
+def is_held(folder: str | Path) -> bool:
+    """Whether a living process holds the run's folder."""
+    if not (Path(folder) / LOCK).exists():
+        return False
+    try:
+        with lock(folder):
+            return False
+    except Busy:
+        return True
 
 
 def busy_text(folder: str | Path) -> str:

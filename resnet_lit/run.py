@@ -10,13 +10,16 @@ torch is imported only when there is something to train.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import shutil
+import signal
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -36,10 +39,11 @@ log = logging.getLogger("resnet_lit")
 LOG = "train.log"
 
 
-def run(config: Config, folder: str | Path | None = None, *, command: str | None = None) -> Record:
+def run(config: Config, folder: str | Path | None = None, *, command: str | None = None, known_as: str | None = None) -> Record:
     """Train what `config` says, or return what came of it when it was trained before.
 
-    folder: default outputs/<experiment>/<readable>-<identity>. command: the command line, for the record.
+    folder: default outputs/<experiment>/<readable>-<identity>. command: the command line, for the record. known_as: the identity
+    that the folder's record gives, for a run that is gone on with there.
     Returns the record (docs/record.md); a run that failed or diverged is a record too. Raises Refused (config, data or folder
     cannot be used; nothing was trained), Busy (another process trains this run), Interrupted (a signal ended it; the record is
     written and the same call goes on with it).
@@ -47,29 +51,32 @@ def run(config: Config, folder: str | Path | None = None, *, command: str | None
     folder = Path(folder) if folder is not None else Path(OUTPUTS) / folder_name(config)
     if is_helper_process():
         with Interrupt().ignored() as interrupt:
-            return _train(config, folder, {"hardware": {}}, interrupt)
+            return _train(config, folder, {"hardware": {}, "identity": known_as or identity(config)}, interrupt)
+    known_as = known_as or identity(config)
     if config.is_debug:
-        shutil.rmtree(folder, ignore_errors=True)
-    elif (done := earlier(config, folder)) is not None:
+        _clear_debug(folder)
+    elif (done := earlier(config, folder, known_as)) is not None:
         return done
     new = not folder.exists() or not any(folder.iterdir())  # Hydra may have made it already
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with records.lock(folder), _logging_to(folder / LOG), Interrupt().installed() as interrupt:
-            return _train(config, folder, _start(config, folder, command), interrupt)
+            if not config.is_debug and (done := _ended(folder)) is not None:  # while this process was waiting for the lock
+                return done
+            return _train(config, folder, _start(config, folder, command, known_as), interrupt)
     except OSError as error:
-        raise FolderError(
-            f"{folder}: cannot be written ({error.strerror or error}); choose another with hydra.run.dir=<folder>"
-        ) from error
-    except Refused:
-        if new:
+        why = error.strerror or error
+        raise FolderError(f"{folder}: cannot be written ({why}); choose another folder with hydra.run.dir=<folder>") from error
+    except (Refused, Interrupted):
+        if new and not (folder / records.RESULT).exists():
             _leave_as_found(folder)
         raise
 
 
 def resume(folder: str | Path, *, command: str | None = None) -> Record:
     """Go on with the run in `folder`, with its own config. Raises as `run`."""
-    return run(config_of(folder), folder, command=command)
+    config = dataclasses.replace(config_of(folder), fresh=False, resume=None)
+    return run(config, folder, command=command, known_as=(records.read(folder) or {}).get("identity"))
 
 
 def config_of(folder: str | Path) -> Config:
@@ -86,21 +93,23 @@ def is_helper_process() -> bool:
     return int(os.environ.get("LOCAL_RANK", 0)) > 0 or int(os.environ.get("NODE_RANK", 0)) > 0
 
 
-def earlier(config: Config, folder: Path) -> Record | None:
+def earlier(config: Config, folder: Path, known_as: str | None = None) -> Record | None:
     """The record of a run that has ended, None where there is something left to train.
 
     Puts the folder aside where `fresh` says so. Raises FolderError where it holds another run, or the same on other data; Busy
     where another process trains it.
     """
     if config.fresh and folder.exists() and any(folder.iterdir()):
-        if _status(folder) == "running":
+        if records.is_held(folder):
             raise Busy(records.busy_text(folder))
         log.info("the earlier run is put aside: %s", records.set_aside(folder))
         return None
     found = records.read(folder)
     if found is None:
         return None
-    if found["identity"] != identity(config):
+    if not isinstance(found.get("config"), dict) or "identity" not in found:
+        raise FolderError(f"{folder / records.RESULT}: not a record of a run; use another folder, or fresh=true to put it aside")
+    if found["identity"] != (known_as or identity(config)):
         changed = [
             f"{k}={show(new)} (there: {show(old)})"
             for k, (old, new) in differences(from_mapping(found["config"]), config).items()
@@ -110,31 +119,43 @@ def earlier(config: Config, folder: Path) -> Record | None:
             "use another folder, or fresh=true to put it aside"
         )
     _check_data(config, folder, found)
-    if found["status"] == "running":
+    if found["status"] == "running" and records.is_held(folder):  # a record of another host may be that of a dead process
         raise Busy(records.busy_text(folder))
     return found if found["status"] in records.ENDED else None
 
 
-def _status(folder: Path) -> str | None:
-    try:
-        found = records.read(folder)
-    except FolderError:
-        return None
-    return found["status"] if found else None
+def _ended(folder: Path) -> Record | None:
+    found = records.read(folder)
+    return found if found is not None and found["status"] in records.ENDED else None
+
+
+def _clear_debug(folder: Path) -> None:
+    """Delete the debug run before this one, and nothing that is not one."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if records.is_held(folder):
+        raise Busy(records.busy_text(folder))
+    if not (folder.parent.name == "debug" or (records.read(folder) or {}).get("debug")):
+        raise FolderError(
+            f"{folder}: holds something that is no debug run, which a debug run would overwrite; use another folder"
+        )
+    shutil.rmtree(folder)
 
 
 def _check_data(config: Config, folder: Path, found: Record) -> None:
-    """Refuse a folder whose run saw other data than `data.root` now names, where that can be told without decoding them."""
+    """Refuse a folder whose run saw other data than `data.root` now names; where it names none, the record stands."""
     if "data" not in found:
         return
-    data = config.data
-    known = sources.identify(
-        data.name,
-        data_root(data.name, data.root),
-        cache_dir=cache_folder(data.cache),
-        image_size=data.image_size,
-        test_fraction=data.test_fraction,
-    )
+    data, root = config.data, data_root(config.data.name, config.data.root)
+    options: dict[str, Any] = {
+        "cache_dir": cache_folder(data.cache),
+        "image_size": data.image_size,
+        "test_fraction": data.test_fraction,
+    }
+    known = sources.identify(data.name, root, **options)
+    if known is None and root is not None:  # not decoded before: only decoding tells what they are
+        source = sources.load(data.name, root, **options)
+        known = source.variant, source.hash
     if known is not None and known[1] != found["data"]["hash"]:
         raise FolderError(
             f"{folder}: was trained on other data ({found['data']['variant']} {found['data']['hash'][:10]}, data.root now names "
@@ -142,15 +163,15 @@ def _check_data(config: Config, folder: Path, found: Record) -> None:
         )
 
 
-def _start(config: Config, folder: Path, command: str | None) -> Record:
+def _start(config: Config, folder: Path, command: str | None, known_as: str) -> Record:
     """The record as it stands when training starts."""
     before = (records.read(folder) or {}) if not config.is_debug else {}
     targets = [config.model.target, config.augment.target, config.optimizer.target, config.scheduler.target]
-    targets += [entry["_target_"] for entry in config.callbacks.values() if entry]
+    targets += [entry["_target_"] for entry in (*config.callbacks.values(), *config.logger.values()) if entry]
     record: Record = {
         "status": "running",
         "reason": None,
-        "identity": identity(config),
+        "identity": known_as,
         "name": config.name,
         "label": config.label,
         "debug": config.is_debug,
@@ -211,9 +232,9 @@ def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt) -
     except Exception as error:
         record["status"], record["reason"] = "failed", " ".join(f"{type(error).__name__}: {error}".split())[:500]
         log.error("%s", traceback.format_exc())
-    except BaseException as error:  # SystemExit, a second Ctrl-C
-        record["status"], record["reason"] = "interrupted", type(error).__name__
-        raise
+    except SystemExit as error:  # Lightning's own way to end on SIGTERM, whose status would read as success
+        record["status"], record["reason"] = "interrupted", "ended by SIGTERM"
+        raise Interrupted(signal.SIGTERM) from error
     finally:
         record["ended"] = records.now()
         if begun:
@@ -237,11 +258,15 @@ def _logging_to(path: Path) -> Iterator[None]:
     handler = logging.FileHandler(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     root = logging.getLogger()
-    root.addHandler(handler)
+    added: list[logging.Handler] = [handler] if root.handlers else [handler, logging.StreamHandler()]  # called from Python
+    log.setLevel(logging.INFO)
+    for one in added:
+        root.addHandler(one)
     try:
         yield
     finally:
-        root.removeHandler(handler)
+        for one in added:
+            root.removeHandler(one)
         handler.close()
 
 

@@ -8,6 +8,7 @@ added later changes no identity of an earlier run.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -112,25 +113,29 @@ class Trainer:
     min_epochs: int | None = setting(None, "no early stop before so many epochs", least=0)
     min_steps: int | None = setting(None, "no early stop before so many steps", least=0)
     max_time: Any = setting(None, "stop after this time (DD:HH:MM:SS)")
-    accelerator: str = setting("auto", "cpu, gpu, mps, auto")
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = setting("auto", "where to train")
     devices: int | str | tuple[int, ...] = setting(1, "how many devices, or which; auto: all")
     num_nodes: int = setting(1, "machines", least=1)
     strategy: str = setting("auto", "how several devices work together, ddp for instance")
-    precision: int | str | None = setting(None, "32, bf16-mixed, 16-mixed, …", example="bf16-mixed")
+    precision: (
+        Literal[16, 32, 64, "16-mixed", "bf16-mixed", "16-true", "bf16-true", "32-true", "64-true", "transformer-engine"] | None
+    ) = setting(None, "number format of the arithmetic; null: 32", example="bf16-mixed")
     accumulate_grad_batches: int = setting(1, "batches summed up for one optimizer step", least=1)
     gradient_clip_val: float | None = setting(None, "clip gradients at this value", above=0, example=1.0)
     gradient_clip_algorithm: Literal["norm", "value"] | None = setting(None, "how to clip", example="norm")
     sync_batchnorm: bool = setting(False, "BatchNorm statistics over all devices")
     limit_train_batches: int | float | None = setting(None, "batches (or part) of a training epoch", least=0, example=10)
     limit_val_batches: int | float | None = setting(None, "batches (or part) of a validation", least=0, example=10)
-    limit_test_batches: int | float | None = setting(None, "batches (or part) of the test", least=0, example=10)
+    limit_test_batches: int | float | None = setting(None, "batches (or part) of the test", above=0, example=10)
     overfit_batches: int | float = setting(0.0, "train on so many batches only (debugging)", least=0, example=1)
     fast_dev_run: int | bool = setting(False, "run so many batches of everything (debugging)", example=True)
     check_val_every_n_epoch: int | None = setting(1, "validate after every n epochs", least=1)
     val_check_interval: Any = setting(None, "validate within an epoch too")
     log_every_n_steps: int = setting(50, "steps between two readings of loss and accuracy", least=1, result=False)
     enable_model_summary: bool = setting(False, "Lightning's own layer table", result=False)
-    profiler: str | None = setting(None, "simple, advanced, pytorch", result=False)
+    profiler: Literal["simple", "advanced", "pytorch", "xla"] | None = setting(
+        None, "where the time goes", result=False, example="simple"
+    )
     detect_anomaly: bool = setting(False, "find the operation that made a NaN (slow)", result=False)
     benchmark: bool | None = setting(None, "let cuDNN search for its fastest kernels")
     inference_mode: bool = setting(True, "evaluate under inference_mode", result=False)
@@ -243,6 +248,13 @@ def from_mapping(values: Mapping[str, Any]) -> Config:
         for key, instead in OWNED.items():
             if key in trainer:
                 raise ConfigError(f"trainer.{key}: belongs to resnet_lit: {instead}")
+    for key in ("model", "data", "augment", "optimizer", "scheduler", "trainer"):
+        if not values.get(key):
+            raise ConfigError(f"{key}: must not be left out (choose one with {key}=…)")
+    if values.get("resume") is not None:
+        raise ConfigError(
+            f"resume={values['resume']}: stands alone, python -m resnet_lit.train resume=<folder>; from Python run.resume"
+        )
     config = build(Config, values)
     _check(config)
     return config
@@ -282,12 +294,40 @@ def _check(config: Config) -> None:
         raise ConfigError("optimizer.nesterov=true: needs momentum (try optimizer.momentum=0.9)")
     if trainer.max_epochs is None and trainer.max_steps < 0 and trainer.max_time is None:
         raise ConfigError("trainer.max_epochs=null: give trainer.max_steps or trainer.max_time instead")
+    if (
+        trainer.max_epochs is None
+        and trainer.max_steps < 0
+        and config.scheduler.epochs is None
+        and config.scheduler.name != "constant"
+    ):
+        raise ConfigError(
+            f"trainer.max_time={trainer.max_time}: does not say how long the schedule is (give scheduler.epochs, or "
+            "scheduler=constant)"
+        )
+    if trainer.max_time is not None and not re.fullmatch(r"\d+:\d{1,2}:\d{1,2}:\d{1,2}", str(trainer.max_time)):
+        raise ConfigError(
+            f"trainer.max_time={trainer.max_time}: must be days:hours:minutes:seconds (try trainer.max_time=00:08:00:00)"
+        )
+    for key in ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches"):
+        part = getattr(trainer, key)
+        if isinstance(part, float) and part > 1:
+            raise ConfigError(f"trainer.{key}={part:g}: a part must be at most 1.0, a number of batches must be whole")
+    if isinstance(trainer.devices, int) and trainer.devices < 1 and trainer.devices != -1:
+        raise ConfigError(f"trainer.devices={trainer.devices}: must be at least 1, or auto (try trainer.devices=1)")
+    if not re.search(r"[A-Za-z0-9]", config.name):
+        raise ConfigError(f"name={config.name}: must have a letter or a digit (try name=mine)")
     if trainer.max_steps == 0:
         raise ConfigError("trainer.max_steps=0: must be at least 1, or -1 for no limit (try trainer.max_steps=1000)")
     for group in ("callbacks", "logger"):
         for name, entry in getattr(config, group).items():
-            if entry is not None and (not isinstance(entry, Mapping) or "_target_" not in entry):
+            if entry is None:
+                continue
+            if not isinstance(entry, Mapping) or not isinstance(entry.get("_target_"), str):
                 raise ConfigError(f"{group}.{name}: needs _target_, the import path of a class")
+            monitor = str(entry.get("monitor", ""))
+            if monitor.startswith("val/") and config.validation == 0:
+                better = f"{group}.{name}.monitor=test/{monitor[4:]}" if config.protocol == "paper" else "data.validation=5000"
+                raise ConfigError(f"{group}.{name}.monitor={monitor}: nothing is held out to measure it (try {better})")
 
 
 def to_mapping(config: Config) -> dict[str, Any]:

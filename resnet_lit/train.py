@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import shlex
+import signal
 import sys
 import time
 from pathlib import Path
@@ -32,6 +33,7 @@ from resnet_lit.run import resume, run
 from resnet_lit.typed import ConfigError, Refused
 
 REFUSED, BUSY = 2, 75
+PATHS = ("hydra.run.dir", "hydra.sweep.dir", "data.root", "data.cache", "weights", "resume")
 _exit_status = 0
 _raised: list[BaseException] = []
 _endings: dict[Path, Record] = {}  # how the cells that this process has started ended
@@ -67,17 +69,16 @@ def _command() -> str:
 def _literal(word: str) -> str:
     """Quote a value that names an existing file or folder: `=` and `,` in a path mean nothing to the user."""
     key, equals, value = word.partition("=")
-    return (
-        f"{key}='{value}'"
-        if equals and re.search(r"[=,(){}\[\] ]", value) and "'" not in value and Path(value).exists()
-        else word
-    )
+    path = key.lstrip("+") in PATHS or Path(value).exists()
+    special, quoted = re.search(r"[=,(){}\[\] ]", value), re.search(r"['\"$]", value)
+    return f"{key}='{value}'" if equals and path and special and not quoted else word
 
 
 def _resumed(words: list[str]) -> Path | None:
     """The folder of `resume=<folder>`. Raises ConfigError where other values stand beside it."""
-    folders = [word.partition("=")[2].strip("'") for word in words if word.startswith("resume=") and word != "resume=null"]
-    others = [word for word in words if not word.startswith("resume=")]
+    ours = [word for word in words if word.lstrip("+").startswith("resume=")]
+    folders = [word.partition("=")[2].strip("'\"") for word in ours if not word.endswith("=null")]
+    others = [word for word in words if word not in ours]
     if folders and others:
         raise ConfigError(f"resume={folders[0]}: goes on with that folder's own config; leave out {' '.join(others)}")
     return Path(folders[0]) if folders else None
@@ -102,6 +103,11 @@ def main() -> None:
     except Interrupted as error:
         print(f"{error}; the same command goes on with it", file=sys.stderr)
         status = error.exit_status
+    except KeyboardInterrupt:
+        if preflight.cells:
+            closing.table(preflight.cells, _endings)
+        print("ended by SIGINT; the same command goes on with it", file=sys.stderr)
+        status = 128 + signal.SIGINT
     except Busy as error:
         print(error, file=sys.stderr)
         status = BUSY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from resnet_lit import measure
@@ -27,13 +29,12 @@ from resnet_lit.callbacks.progress import ShowProgress
 from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.callbacks.timing import Timing
 from resnet_lit.datamodule import ImageData
-from resnet_lit.identity import identity
 from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.models.resnet import ResNet
 from resnet_lit.module import LitClassifier
 from resnet_lit.optim.build import build_optimizer, build_scheduler
 from resnet_lit.plugins import locate
-from resnet_lit.record import Record, usable_cores
+from resnet_lit.record import FolderError, Record, usable_cores
 from resnet_lit.schema import RESNET, Config, Model, architecture, check_budget, from_mapping, to_mapping
 from resnet_lit.typed import ConfigError
 
@@ -136,9 +137,16 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
         raise ConfigError("data.image_size=null: the images are not square (try data.image_size=32)")
     seed_everything(config.seed, verbose=False)
     network = build_network(config.model, len(data.source.classes), channels, size)
-    if config.weights is not None:
+    if config.weights is not None and resumed is None:
         _start_from(network, Path(config.weights))
     length = run_length(config, len(data.train_indices))
+    state = checkpoints.load(resumed[0]) if resumed else None
+    if state is not None and state["resnet_lit"]["data"]["hash"] != data.source.hash:
+        there = state["resnet_lit"]["data"]
+        raise FolderError(
+            f"{folder}: was begun on other data ({there['variant']} {there['hash'][:10]}, data.root now names "
+            f"{data.source.variant} {data.source.hash[:10]}); use another folder, another name=…, or fresh=true to put it aside"
+        )
     outcome["data"] = data.provenance()
     outcome["model"] = {"parameters": count_parameters(network), "macs": _multiply_adds(config.model, data, channels, size)}
     outcome["compile"] = mode = _compile(network, config, length)
@@ -146,7 +154,7 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
     mean, std = data.normalization
     content = {
         "config": to_mapping(config),
-        "identity": identity(config),
+        "identity": outcome["identity"],
         "classes": list(data.source.classes),
         "normalization": {"mean": list(mean), "std": list(std)},
         "image_shape": [channels, size, size],
@@ -172,9 +180,13 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
         timing=timing,
         interrupt=interrupt,
     )
-    step = checkpoints.load(resumed[0])["global_step"] if resumed else None
+    step = state["global_step"] if state is not None else None
     loggers = build_loggers(config, folder, step)
     mine = [entry for entry in map(_build, config.callbacks.values()) if entry is not None]
+    if config.data.batch_size % max(1, _processes(config)):
+        raise ConfigError(
+            f"data.batch_size={config.data.batch_size}: no multiple of the {_processes(config)} devices that share it"
+        )
     trainer = build_trainer(
         config, loggers, [timing, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), saver], folder
     )
@@ -204,7 +216,19 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
 def build_trainer(config: Config, loggers: list[Logger], callbacks: list[Callback], folder: Path) -> Trainer:
     """Lightning's Trainer with the values of `trainer.*`, and what belongs to resnet_lit."""
     values = {f.name: getattr(config.trainer, f.name) for f in fields(config.trainer)}
-    values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if value is not None}
+    meant = ("check_val_every_n_epoch",)  # null says something there: val_check_interval counts across epochs
+    values = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in values.items()
+        if value is not None or key in meant
+    }
+    try:
+        return _trainer(config, values, loggers, callbacks, folder)
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())[:300]}") from error
+
+
+def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], callbacks: list[Callback], folder: Path) -> Trainer:
     return Trainer(
         **values,
         logger=loggers or False,
@@ -229,7 +253,9 @@ def build_loggers(config: Config, folder: Path, after_step: int | None) -> list[
         options = {key: value for key, value in entry.items() if key != "_target_"}
         if target is TensorBoard:
             options["after_step"] = after_step
-        loggers.append(target(**{"save_dir": str(folder), **options}))
+        if "save_dir" in inspect.signature(target).parameters:
+            options.setdefault("save_dir", str(folder))
+        loggers.append(_called(target, options, "logger"))
     return loggers
 
 
@@ -237,7 +263,21 @@ def _build(entry: Mapping[str, Any] | None) -> Any:
     if entry is None:
         return None
     options = {key: value for key, value in entry.items() if key != "_target_"}
-    return locate(entry["_target_"], "callbacks._target_")(**options)
+    return _called(locate(entry["_target_"], "callbacks._target_"), options, "callbacks")
+
+
+def _called(target: Any, options: dict[str, Any], group: str) -> Any:
+    try:
+        return target(**options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{group}: {getattr(target, '__name__', target)} does not take these values: {error}") from error
+
+
+def _processes(config: Config) -> int:
+    """Processes that share a batch, where the config alone says how many."""
+    devices = config.trainer.devices
+    count = devices if isinstance(devices, int) else len(devices) if isinstance(devices, tuple) else 1
+    return max(1, count) * config.trainer.num_nodes
 
 
 def _configure(network: nn.Module, config: Config, length: Length) -> tuple[torch.optim.Optimizer, dict[str, Any]]:

@@ -110,7 +110,7 @@ def build(schema: type[T], values: Mapping[str, Any], prefix: str = "", root: ty
     for key in values:
         if key not in known:
             full = f"{prefix}{key}"
-            raise ConfigError(f"{full}: unknown key{nearest(full, keys_of(root))}")
+            raise ConfigError(f"{full}: unknown key{nearest(full, [*keys_of(root), *fields_of(root)])}")
     arguments: dict[str, Any] = {}
     for key, (field, kind) in known.items():
         full = f"{prefix}{key}"
@@ -183,7 +183,7 @@ def _as(value: Any, kind: Any) -> Any:
     if kind is float:
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else _NO
     if kind is str:
-        return value if isinstance(value, str) else _NO
+        return value if isinstance(value, str) else str(value) if type(value) in (int, float) else _NO  # name=2026
     if origin is tuple and isinstance(value, list | tuple):
         element = get_args(kind)[0]
         items = tuple(_as(v, element) for v in value)
@@ -195,7 +195,14 @@ def _as(value: Any, kind: Any) -> Any:
 
 def describe(kind: Any) -> str:
     """A type in words: `a number`, `true or false`, `one of sgd, adam`."""
-    names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
+    names: dict[Any, str] = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "a word",
+        type(None): "null",
+        Any: "any value",
+    }
     parts = []
     for option in _options(kind):
         origin = get_origin(option)

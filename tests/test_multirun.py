@@ -108,3 +108,16 @@ def test_experiments_can_be_swept_with_a_glob(tmp_path: Path) -> None:
     output = driver.communicate()[0]
     assert driver.returncode == 0, output
     assert [p.name for p in (tmp_path / "outputs").iterdir() if p.is_dir()] == ["model1"]
+
+
+def test_ctrl_c_ends_the_cell_with_a_checkpoint_and_prints_the_table(tmp_path: Path) -> None:
+    driver = start(tmp_path, "-m", *TINY, "trainer.max_epochs=1000", "seed=0,1")
+    wait_for(lambda: list((tmp_path / "outputs").glob("digits/*/checkpoints/last.ckpt")))
+    driver.send_signal(signal.SIGINT)
+    output = driver.communicate(timeout=60)[0]
+    assert driver.returncode == 130, output
+    assert "interrupted" in output
+    assert "not run" in output
+    assert "Traceback" not in output
+    (folder,) = {p.parent for p in (tmp_path / "outputs").glob("digits/*/result.json")}
+    assert read(folder)["reason"] == "ended by SIGINT"

@@ -37,6 +37,15 @@ REFUSED = {
     "protocol=papr": "protocol=papr: must be one of holdout, paper (try protocol=holdout)",
     "optimizer.args.foo=1": "optimizer.args.foo is new in this config: add it with a plus, +optimizer.args.foo=1",
     "augment.blur_kernel=4": "augment.blur_kernel=4: must be odd (try augment.blur_kernel=3)",
+    "~optimizer": "optimizer: must not be left out",
+    "resume=somewhere": "resume=somewhere: stands alone",
+    "trainer.precision=foo": "trainer.precision=foo: must be one of 16, 32, 64, 16-mixed, bf16-mixed",
+    "trainer.limit_train_batches=1.5": "trainer.limit_train_batches=1.5: a part must be at most 1.0",
+    "trainer.devices=0": "trainer.devices=0: must be at least 1",
+    "trainer.max_time=soon": "trainer.max_time=soon: must be days:hours:minutes:seconds",
+    "name=...": "name=...: must have a letter or a digit",
+    "name=${foo}": "Interpolation key 'foo' not found",
+    "+callbacks.x._target_=5": "callbacks.x: needs _target_, the import path of a class",
     "weights=no/such.ckpt": "weights=no/such.ckpt: no such file",
 }
 
@@ -54,7 +63,14 @@ def test_a_bad_word_is_refused_with_its_remedy(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("data.bach_size=64",), ("data.batch_size=0",), ("experiment=model4",), ("-m", "data.batch_size=32,0")]
+    "words",
+    [
+        ("data.bach_size=64",),
+        ("data.batch_size=0",),
+        ("experiment=model4",),
+        ("-m", "data.batch_size=32,0"),
+        ("-m", "+experiment=glob(modle*)"),
+    ],
 )
 def test_the_command_refuses_in_a_second_and_writes_nothing(command, tmp_path, words) -> None:
     started = time.monotonic()
@@ -77,6 +93,10 @@ def test_a_key_that_cannot_be_combined_is_named() -> None:
         load("protocol=paper", "data.validation=5000")
     with pytest.raises(ConfigError, match=r"optimizer\.momentum=0\.9: Adam has none"):
         load("optimizer=adam", "optimizer.momentum=0.9")
+    with pytest.raises(ConfigError, match=r"early_stopping\.monitor=val/accuracy: nothing is held out .*monitor=test/accuracy"):
+        load("protocol=paper", "callbacks=early_stopping")
+    with pytest.raises(ConfigError, match=r"does not say how long the schedule is"):
+        load("trainer.max_epochs=null", "trainer.max_time=00:01:00:00")
 
 
 def test_an_output_folder_that_cannot_be_written_is_refused(command, tmp_path) -> None:

@@ -362,3 +362,102 @@ def test_images_of_the_users_own_bring_their_classes(tmp_path) -> None:
     assert record["data"]["classes"] == ["cat", "dog", "eel"]
     state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert state["state_dict"]["network.fc.weight"].shape == (3, 4)
+
+
+def test_a_debug_run_deletes_nothing_but_debug_runs(tmp_path) -> None:
+    from resnet_lit.config import load
+
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years")
+    with pytest.raises(FolderError, match="holds something that is no debug run"):
+        run(load(*TINY, "+debug=fast_dev_run"), tmp_path / "precious")
+    assert (tmp_path / "precious" / "thesis.txt").read_text() == "years"
+
+
+def test_an_unfinished_run_does_not_go_on_with_other_data(tmp_path) -> None:
+    from resnet_lit.config import load
+
+    words = [
+        "model.blocks=[1]",
+        "model.channels=[4]",
+        "data=folder",
+        "data.image_size=8",
+        "compile=false",
+        "threads=1",
+        "augment=none",
+    ]
+    image_tree(tmp_path / "first", seed=0)
+    image_tree(tmp_path / "second", seed=1)
+    run(load(*words, f"data.root={tmp_path}/first", "trainer.max_epochs=1"), tmp_path / "run")
+    record = read(tmp_path / "run")
+    (tmp_path / "run" / "result.json").write_text(json.dumps({**record, "status": "interrupted"}))
+    with pytest.raises(FolderError, match="on other data"):
+        run(load(*words, f"data.root={tmp_path}/second", "trainer.max_epochs=1"), tmp_path / "run")
+
+
+def test_resume_needs_no_other_words_and_a_moved_folder_works(tmp_path) -> None:
+    words = [*TINY, "trainer.max_epochs=1000", "fresh=true", "hydra.run.dir=run"]
+    process = start(*words, cwd=tmp_path)
+    while not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    steps = read(tmp_path / "run")["steps"]
+    (tmp_path / "run").rename(tmp_path / "moved, a=b")
+    again = start("resume=moved, a=b", cwd=tmp_path)
+    time.sleep(1)
+    while len((read(tmp_path / "moved, a=b") or {})["sessions"]) < 2:
+        assert again.poll() is None, again.stdout.read()
+        time.sleep(0.05)
+    time.sleep(1)
+    again.send_signal(signal.SIGTERM)
+    assert again.wait() == 143
+    assert read(tmp_path / "moved, a=b")["steps"] > steps
+    assert [p.name for p in tmp_path.iterdir()] == ["moved, a=b"]
+
+
+def test_sigterm_between_two_optimizer_steps_saves_and_says_143(tmp_path) -> None:
+    words = [*TINY, "trainer.max_epochs=1000", "trainer.accumulate_grad_batches=3", "data.batch_size=8", "hydra.run.dir=run"]
+    process = start(*words, cwd=tmp_path)
+    while not (tmp_path / "run" / "metrics.csv").exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 143
+    assert read(tmp_path / "run")["status"] == "interrupted"
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_checkpoints_that_are_all_damaged_are_not_passed_over(tmp_path) -> None:
+    from resnet_lit.config import load
+
+    config = load(*TINY, "trainer.max_epochs=1")
+    run(config, tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").write_bytes(b"broken")
+    (tmp_path / "run" / "result.json").write_text(json.dumps({**read(tmp_path / "run"), "status": "interrupted"}))
+    with pytest.raises(FolderError, match=r"last\.ckpt is damaged .*fresh=true"):
+        run(config, tmp_path / "run")
+
+
+def test_two_processes_see_what_one_sees(tmp_path) -> None:
+    """DDP on the CPU: the same global batches, every test image answered once, in order; the record is written once."""
+    words = [*TINY, "trainer.accelerator=cpu", "trainer.max_epochs=1"]
+    for name, devices in (("one", []), ("two", ["trainer.devices=2", "trainer.strategy=ddp"])):
+        process = start(*words, *devices, f"hydra.run.dir={name}", cwd=tmp_path)
+        output = process.communicate(timeout=200)[0]
+        assert process.returncode == 0, output
+    one, two = (np.load(tmp_path / name / "test_outputs.npz") for name in ("one", "two"))
+    assert (one["targets"] == two["targets"]).all()
+    losses = [float(next(csv.DictReader((tmp_path / name / "metrics.csv").open()))["train/loss"]) for name in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)  # BatchNorm sees half a batch on each
+    assert read(tmp_path / "two")["hardware"]["devices"] == ["cpu", "cpu"]
+
+
+def test_what_the_trainer_refuses_is_one_line(tmp_path) -> None:
+    process = start(*TINY, "trainer.strategy=foo", "hydra.run.dir=run", cwd=tmp_path)
+    output = process.communicate()[0]
+    assert process.returncode == 2
+    assert output.startswith("trainer: ")
+    assert "Traceback" not in output
+    assert list(tmp_path.iterdir()) == []

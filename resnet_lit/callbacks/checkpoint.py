@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from resnet_lit.callbacks.interrupt import Interrupt
 from resnet_lit.callbacks.metrics import Metrics, epoch_number
 from resnet_lit.callbacks.timing import Timing
+from resnet_lit.record import FolderError
 
 LAST, PREVIOUS, BEST = "last.ckpt", "last.previous.ckpt", "best.ckpt"
 
@@ -52,7 +53,7 @@ class Checkpoints(Callback):
             restore_random_state(self._random_state)
             self._random_state = None
         self._written = time.monotonic()
-        self.interrupt.deferred = True
+        self.interrupt.defer()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         if trainer.is_last_batch or not self._between_steps(trainer, batch_idx):
@@ -156,7 +157,10 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def newest(folder: Path) -> tuple[Path, str | None] | None:
-    """The checkpoint to go on from: last.ckpt, or last.previous.ckpt and why; None where there is neither."""
+    """The checkpoint to go on from: last.ckpt, or last.previous.ckpt and why; None where there is neither.
+
+    Raises FolderError where there are some, and all are damaged.
+    """
     complaint = None
     for name in (LAST, PREVIOUS):
         path = folder / "checkpoints" / name
@@ -168,6 +172,8 @@ def newest(folder: Path) -> tuple[Path, str | None] | None:
             complaint = f"{path} is damaged ({str(error).splitlines()[0][:100]})"
             continue
         return path, complaint
+    if complaint:
+        raise FolderError(f"{complaint}, and there is no other to go on from; fresh=true puts the folder aside and starts anew")
     return None
 
 

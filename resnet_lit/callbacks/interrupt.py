@@ -19,10 +19,7 @@ class Interrupted(BaseException):
 
 
 class Interrupt:
-    """What the signals do at the moment: raise at once, or be noted while a step is being made.
-
-    Lightning puts a SIGTERM handler of its own in front and calls ours after it.
-    """
+    """What the signals do at the moment: raise at once, or be noted while a step is being made."""
 
     def __init__(self) -> None:
         self.deferred = False
@@ -31,8 +28,14 @@ class Interrupt:
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.deferred and self.noted is None:
             self.noted = signum
-            return
-        raise Interrupted(signum)
+        elif not self.deferred or signum == self.noted:  # another signal after the first says nothing new
+            raise Interrupted(signum)
+
+    def defer(self) -> None:
+        """Note the signals from now on. By now Lightning has put a SIGTERM handler of its own in front of ours."""
+        self.deferred = True
+        if signal.getsignal(signal.SIGINT) == self._handle:
+            signal.signal(signal.SIGTERM, self._handle)
 
     @contextmanager
     def installed(self) -> Iterator[Interrupt]:
