@@ -99,7 +99,7 @@ def table(cells: list[Cell], endings: dict[Path, Record] | None = None) -> int:
         why = f"{record.get('reason') or ''}" + ("" if record["status"] == GOOD else f"; log: {cell.folder / 'train.log'}")
         name = cell.folder.name if len(experiments) == 1 else f"{cell.folder.parent.name}/{cell.folder.name}"
         rows.add_row(name, status, *accuracies, f"{seconds:.0f} s" if seconds else "", why)
-    console = Console(width=None if os.isatty(1) else 200)
+    console = Console(width=None if os.isatty(1) else 1000)  # a log is not folded
     console.print(rows)
     print(f"{good} of {len(cells)} finished; the same command trains what is missing")
     print(f"TensorBoard  tensorboard --logdir '{os.path.commonpath([cell.folder.parent for cell in cells])}'")

@@ -140,7 +140,7 @@ class Metrics(Callback):
         if trainer.is_global_zero:
             self.append({"step": trainer.global_step, "epoch": epoch_number(trainer), **row})
             for logger in trainer.loggers:
-                logger.log_metrics({**row, "epoch": epoch_number(trainer)}, step=trainer.global_step)
+                logger.log_metrics(row, step=trainer.global_step)
 
     def append(self, row: dict[str, float]) -> None:
         """Add one row to metrics.csv; it is on its way to the disk when this returns."""
