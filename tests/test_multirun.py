@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from tests_support import ROOT, TINY, files_of
+from tests_support import TINY, files_of, start
 
 from resnet_lit.record import read
 
 pytestmark = pytest.mark.slow
 SWEEP = ("-m", *TINY, "trainer.max_epochs=8", "data.batch_size=32,64", "seed=0,1")
-
-
-def start(cwd: Path, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "resnet_lit.train", *words],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
 
 
 def processes_under(folder: Path) -> list[int]:
@@ -59,7 +46,7 @@ def wait_for(condition, seconds: float = 60) -> None:
 
 
 def test_a_killed_cell_is_named_and_the_others_finish(tmp_path: Path) -> None:
-    driver = start(tmp_path, *SWEEP)
+    driver = start(*SWEEP, cwd=tmp_path)
     folder = tmp_path / "outputs" / "digits"
     wait_for(lambda: "finished" in statuses(folder))
     wait_for(lambda: "running" in statuses(folder))
@@ -70,7 +57,7 @@ def test_a_killed_cell_is_named_and_the_others_finish(tmp_path: Path) -> None:
     assert "signal 9" in output
     before = {name: digest for name, digest in files_of(folder).items() if "result.json" in name}
 
-    again = start(tmp_path, *SWEEP)
+    again = start(*SWEEP, cwd=tmp_path)
     output = again.communicate()[0]
     assert again.returncode == 0, output
     assert "4 of 4 finished" in output
@@ -82,16 +69,16 @@ def test_a_killed_cell_is_named_and_the_others_finish(tmp_path: Path) -> None:
 def test_cells_have_the_folders_of_single_runs(tmp_path: Path) -> None:
     from resnet_lit.config import folder_name, load
 
-    assert start(tmp_path, *SWEEP).wait() == 0
+    assert start(*SWEEP, cwd=tmp_path).wait() == 0
     cells = {p.parent.relative_to(tmp_path / "outputs").as_posix() for p in (tmp_path / "outputs").glob("*/*/result.json")}
     words = [*TINY, "trainer.max_epochs=8"]
     assert cells == {folder_name(load(*words, f"data.batch_size={size}", f"seed={seed}")) for size in (32, 64) for seed in (0, 1)}
-    single = start(tmp_path, *words, "data.batch_size=32", "seed=1")
+    single = start(*words, "data.batch_size=32", "seed=1", cwd=tmp_path)
     assert "finished before" in single.communicate()[0]
 
 
 def test_a_cell_ends_when_its_driver_is_killed(tmp_path: Path) -> None:
-    driver = start(tmp_path, "-m", *TINY, "trainer.max_epochs=1000", "seed=0,1")
+    driver = start("-m", *TINY, "trainer.max_epochs=1000", "seed=0,1", cwd=tmp_path)
     wait_for(lambda: list((tmp_path / "outputs").glob("digits/*/checkpoints/last.ckpt")))
     driver.send_signal(signal.SIGKILL)
     driver.wait()
@@ -101,21 +88,21 @@ def test_a_cell_ends_when_its_driver_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_sweep_goes_where_it_is_told(tmp_path: Path) -> None:
-    assert start(tmp_path, "-m", *TINY, "trainer.max_epochs=1", "seed=0,1", "hydra.sweep.dir=else where/a=b, c").wait() == 0
+    assert start("-m", *TINY, "trainer.max_epochs=1", "seed=0,1", "hydra.sweep.dir=else where/a=b, c", cwd=tmp_path).wait() == 0
     assert len(list((tmp_path / "else where" / "a=b, c" / "digits").glob("*/result.json"))) == 2
 
 
 def test_experiments_can_be_swept_with_a_glob(tmp_path: Path) -> None:
     words = [w for w in TINY if not w.startswith("+experiment")]
     sweep = ["-m", "+experiment=glob(model1*)", "data=digits", *words, "trainer.max_epochs=1"]
-    driver = start(tmp_path, *sweep)
+    driver = start(*sweep, cwd=tmp_path)
     output = driver.communicate()[0]
     assert driver.returncode == 0, output
     assert [p.name for p in (tmp_path / "outputs").iterdir() if p.is_dir()] == ["model1"]
 
 
 def test_ctrl_c_ends_the_cell_with_a_checkpoint_and_prints_the_table(tmp_path: Path) -> None:
-    driver = start(tmp_path, "-m", *TINY, "trainer.max_epochs=1000", "seed=0,1")
+    driver = start("-m", *TINY, "trainer.max_epochs=1000", "seed=0,1", cwd=tmp_path)
     wait_for(lambda: list((tmp_path / "outputs").glob("digits/*/checkpoints/last.ckpt")))
     driver.send_signal(signal.SIGINT)
     output = driver.communicate(timeout=60)[0]

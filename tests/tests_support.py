@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,18 @@ TINY = (
     "threads=1",
     "progress=plain",
 )
+
+
+def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
+    """The command as a user types it, running in `cwd`; what it prints is in its stdout."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "resnet_lit.train", *words],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
 
 
 def files_of(folder: Path) -> dict[str, str]:

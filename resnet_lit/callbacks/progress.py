@@ -34,7 +34,7 @@ class ShowProgress(Callback):
         self._bar: Progress | None = None
         self._shown = 0.0
         self._line = 0.0
-        self._first: tuple[int, float] | None = None  # step and time when this session's speed could first be told
+        self._first: tuple[int, float] | None = None  # step and time from which the speed is measured
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._line = time.monotonic()
@@ -100,7 +100,7 @@ class ShowProgress(Callback):
         return "  ".join(words)
 
     def _left(self, trainer: Trainer) -> float | None:
-        """Seconds to go at this session's mean speed, evaluations and checkpoints included."""
+        """Seconds to go at the mean speed since the first step, evaluations and checkpoints included."""
         if self._first is None or trainer.global_step <= self._first[0]:
             return None
         seconds_per_step = (time.monotonic() - self._first[1]) / (trainer.global_step - self._first[0])

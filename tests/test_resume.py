@@ -1,0 +1,166 @@
+"""Killed, interrupted, damaged, put aside: how a run goes on, and when it must not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import time
+
+import pytest
+import torch
+from tests_support import TINY, image_tree, start, tensors_equal
+
+from resnet_lit.record import read
+from resnet_lit.run import FolderError, run
+
+pytestmark = pytest.mark.slow
+
+
+def test_killed_run_resumes_bit_for_bit(tmp_path) -> None:
+    words = [
+        *TINY,
+        "deterministic=true",
+        "model.dropout=0.25",
+        "augment=all",
+        "data.batch_size=8",
+        "checkpoint.every_minutes=0.001",
+    ]
+    undisturbed = start(*words, "hydra.run.dir=whole", cwd=tmp_path)
+    assert undisturbed.wait() == 0, undisturbed.stdout.read()
+    killed = start(*words, "hydra.run.dir=killed", cwd=tmp_path)
+    while not (tmp_path / "killed" / "checkpoints" / "last.previous.ckpt").exists():
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert json.loads((tmp_path / "killed" / "result.json").read_text())["status"] == "running"
+    assert read(tmp_path / "killed")["status"] == "interrupted"
+    again = start(*words, "hydra.run.dir=killed", cwd=tmp_path)
+    assert again.wait() == 0, again.stdout.read()
+    assert tensors_equal(tmp_path / "whole", tmp_path / "killed")
+    timeless = [
+        [
+            {k: v for k, v in row.items() if not k.startswith("perf/")}
+            for row in csv.DictReader((tmp_path / name / "metrics.csv").open())
+        ]
+        for name in ("whole", "killed")
+    ]
+    assert timeless[0] == timeless[1]
+    assert len(list((tmp_path / "killed").glob("events.out.tfevents.*"))) == 1
+    assert len(read(tmp_path / "killed")["sessions"]) == 2
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_with_a_checkpoint(tmp_path, signum, status) -> None:
+    words = [*TINY, "trainer.max_epochs=1000", "hydra.run.dir=run"]
+    process = start(*words, cwd=tmp_path)
+    while not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    busy = start(*words, cwd=tmp_path)
+    assert "is training this run" in busy.communicate()[0]
+    assert busy.returncode == 75
+    process.send_signal(signum)
+    output = process.communicate()[0]
+    assert process.returncode == status
+    assert "the same command goes on with it" in output
+    record = read(tmp_path / "run")
+    assert record["status"] == "interrupted"
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == record["steps"]
+
+
+def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(tmp_path) -> None:
+    words = [*TINY, "trainer.max_epochs=1000", "hydra.run.dir=run"]
+    process = start(*words, cwd=tmp_path)
+    while not (tmp_path / "run" / "checkpoints" / "last.previous.ckpt").exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    again = start(*words, cwd=tmp_path)
+    while "going on from" not in (line := again.stdout.readline()):
+        assert line, "the run ended without saying so"
+    assert "last.ckpt is damaged" in line
+    assert "last.previous.ckpt" in line
+    again.send_signal(signal.SIGTERM)
+    again.wait()
+
+
+def test_fresh_puts_the_earlier_run_aside(tmp_path) -> None:
+    from resnet_lit.config import load
+
+    config = load(*TINY, "trainer.max_epochs=1")
+    first = run(config, tmp_path / "run")
+    second = run(load(*TINY, "trainer.max_epochs=1", "fresh=true"), tmp_path / "run")
+    assert read(tmp_path / "run.1")["ended"] == first["ended"]
+    assert second["process"]["started"] == first["process"]["started"]
+    assert read(tmp_path / "run")["status"] == "finished"
+
+
+def test_an_unfinished_run_does_not_go_on_with_other_data(tmp_path) -> None:
+    from resnet_lit.config import load
+
+    words = [
+        "model.blocks=[1]",
+        "model.channels=[4]",
+        "data=folder",
+        "data.image_size=8",
+        "compile=false",
+        "threads=1",
+        "augment=none",
+    ]
+    image_tree(tmp_path / "first", seed=0)
+    image_tree(tmp_path / "second", seed=1)
+    run(load(*words, f"data.root={tmp_path}/first", "trainer.max_epochs=1"), tmp_path / "run")
+    record = read(tmp_path / "run")
+    (tmp_path / "run" / "result.json").write_text(json.dumps({**record, "status": "interrupted"}))
+    with pytest.raises(FolderError, match="on other data"):
+        run(load(*words, f"data.root={tmp_path}/second", "trainer.max_epochs=1"), tmp_path / "run")
+
+
+def test_resume_needs_no_other_words_and_a_moved_folder_works(tmp_path) -> None:
+    words = [*TINY, "trainer.max_epochs=1000", "fresh=true", "hydra.run.dir=run"]
+    process = start(*words, cwd=tmp_path)
+    while not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    steps = read(tmp_path / "run")["steps"]
+    (tmp_path / "run").rename(tmp_path / "moved, a=b")
+    again = start("resume=moved, a=b", cwd=tmp_path)
+    time.sleep(1)
+    while len((read(tmp_path / "moved, a=b") or {})["sessions"]) < 2:
+        assert again.poll() is None, again.stdout.read()
+        time.sleep(0.05)
+    time.sleep(1)
+    again.send_signal(signal.SIGTERM)
+    assert again.wait() == 143
+    assert read(tmp_path / "moved, a=b")["steps"] > steps
+    assert [p.name for p in tmp_path.iterdir()] == ["moved, a=b"]
+
+
+def test_sigterm_between_two_optimizer_steps_saves_and_says_143(tmp_path) -> None:
+    words = [*TINY, "trainer.max_epochs=1000", "trainer.accumulate_grad_batches=3", "data.batch_size=8", "hydra.run.dir=run"]
+    process = start(*words, cwd=tmp_path)
+    while not (tmp_path / "run" / "metrics.csv").exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 143
+    assert read(tmp_path / "run")["status"] == "interrupted"
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_checkpoints_that_are_all_damaged_are_not_passed_over(tmp_path) -> None:
+    from resnet_lit.config import load
+
+    config = load(*TINY, "trainer.max_epochs=1")
+    run(config, tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").write_bytes(b"broken")
+    (tmp_path / "run" / "result.json").write_text(json.dumps({**read(tmp_path / "run"), "status": "interrupted"}))
+    with pytest.raises(FolderError, match=r"last\.ckpt is damaged .*fresh=true"):
+        run(config, tmp_path / "run")
