@@ -33,7 +33,8 @@ from resnet_lit.run import resume, run
 from resnet_lit.typed import ConfigError, Refused
 
 REFUSED, BUSY = 2, 75
-PATHS = ("hydra.run.dir", "hydra.sweep.dir", "data.root", "data.cache", "weights", "resume")
+FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "data.cache", "resume")  # never swept over: a comma in them is part of the name
+FILES = ("data.root", "weights")
 _exit_status = 0
 _raised: list[BaseException] = []
 _endings: dict[Path, Record] = {}  # how the cells that this process has started ended
@@ -67,9 +68,10 @@ def _command() -> str:
 
 
 def _literal(word: str) -> str:
-    """Quote a value that names an existing file or folder: `=` and `,` in a path mean nothing to the user."""
+    """Quote a value that is a path: `=` and `,` in it mean nothing to the user, but for a list of files to sweep over."""
     key, equals, value = word.partition("=")
-    path = key.lstrip("+") in PATHS or Path(value).exists()
+    name = key.lstrip("+")
+    path = name in FOLDERS or Path(value).exists() or (name in FILES and "," not in value)
     special, quoted = re.search(r"[=,(){}\[\] ]", value), re.search(r"['\"$]", value)
     return f"{key}='{value}'" if equals and path and special and not quoted else word
 
