@@ -194,6 +194,8 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
         [timing, compilation, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), saver],
         folder,
     )
+    if config.trainer.sync_batchnorm and trainer.strategy.root_device.type == "cpu":
+        raise ConfigError("trainer.sync_batchnorm=true: works on GPUs alone (torch); set trainer.sync_batchnorm=false")
     outcome["hardware"]["devices"] = _devices(trainer)
     outcome["peak"] = peak = _peak(config, trainer)
     if outcome["model"]["macs"] is not None:
