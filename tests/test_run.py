@@ -303,7 +303,7 @@ class Plain(nn.Sequential):
 
 
 def test_two_processes_learn_what_one_learns(tmp_path) -> None:
-    """Without BatchNorm, whose statistics are of half a batch each, the loss curves are those of one process, in a multirun too."""
+    """But for BatchNorm, whose statistics are of half a batch each, the loss curves are those of one process."""
     (tmp_path / "plain.py").write_text(WITHOUT_BATCHNORM)
     words = [*TINY, "model={_target_: plain.Plain, name: plain}", "trainer.accelerator=cpu", "augment=all", "data.batch_size=64"]
     ended = start(*words, "hydra.run.dir=one", cwd=tmp_path)
