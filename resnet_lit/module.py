@@ -45,8 +45,6 @@ class LitClassifier(LightningModule):
 
     network: nn.Module, (N, C, H, W) float -> logits (N, classes). mean, std: per channel, of pixels in [0, 1].
     configure: called with the network when training starts, gives the optimizer and Lightning's scheduler config.
-    compiled_batch: size of the batches that go through the compiled network; others (the last of an epoch, evaluation) run
-    eagerly, which spares a compilation for each further shape.
     evaluated: what the validation loop sees: "val", or "test" under protocol=paper.
     content: what else a checkpoint must hold to be of use by itself: config, identity, class names, normalisation.
     """
@@ -62,7 +60,6 @@ class LitClassifier(LightningModule):
         std: Sequence[float],
         label_smoothing: float = 0.0,
         configure: Callable[[nn.Module], tuple[Optimizer, dict[str, Any]]] | None = None,
-        compiled_batch: int | None = None,
         evaluated: str = "val",
         content: dict[str, Any] | None = None,
     ) -> None:
@@ -72,9 +69,12 @@ class LitClassifier(LightningModule):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)
         self.label_smoothing = label_smoothing
         self.configure = configure
-        self.compiled_batch = compiled_batch
+        # The network compiled, and for which size of batches (callbacks.Compilation); others, the last of an epoch for
+        # instance, run eagerly, which spares a compilation for each further shape.
+        self.compiled: Callable[[Tensor], Tensor] | None = None
+        self.compiled_batch = 0
         self.evaluated = evaluated
-        self.content = content
+        self.content = content if content is not None else {}
         self.tally = Tally()
         self.evaluation = Tally()
         self.outputs: list[tuple[Tensor, Tensor]] = []  # logits and targets of the last test, batch by batch
@@ -82,9 +82,10 @@ class LitClassifier(LightningModule):
     def forward(self, images: Tensor) -> Tensor:
         """images (N, C, H, W) uint8, or float in [0, 255] -> logits (N, classes)."""
         images = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        if self.training and len(images) == self.compiled_batch:
-            return self.network(images)
-        return self.network.forward(images)  # `forward` itself is never compiled
+        if self.compiled is not None and len(images) == self.compiled_batch:
+            return self.compiled(images)
+        logits: Tensor = self.network(images)
+        return logits
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy, label-smoothed in training only. logits (N, classes), targets (N,) int64 -> scalar float32."""

@@ -204,6 +204,9 @@ class Config:
     compile: Literal["auto", False, "default", "max-autotune"] = setting(
         "auto", "torch.compile; auto: where the run is long enough"
     )
+    peak_tflops: float | None = setting(
+        None, "arithmetic peak that perf/mfu is a share of; null: that of a matrix product, measured", above=0, result=False
+    )
     label_smoothing: float = setting(0.0, "share of the target spread over all classes", least=0, below=1, example=0.1)
     weights: str | None = setting(None, "checkpoint whose weights the run starts from", example="outputs/…/checkpoints/best.ckpt")
     fresh: bool = setting(False, "put an earlier run of this folder aside and start anew", result=False)

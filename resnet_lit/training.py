@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +19,10 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from resnet_lit import measure
+from resnet_lit.allocator import keep_freed_memory
 from resnet_lit.callbacks import checkpoint as checkpoints
 from resnet_lit.callbacks.checkpoint import Checkpoints
+from resnet_lit.callbacks.compilation import Compilation, compile_mode
 from resnet_lit.callbacks.images import ShowImages
 from resnet_lit.callbacks.interrupt import Interrupt
 from resnet_lit.callbacks.metrics import Metrics, cut_back
@@ -33,14 +34,13 @@ from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.models.resnet import ResNet
 from resnet_lit.module import LitClassifier
 from resnet_lit.optim.build import build_optimizer, build_scheduler
+from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD, measured_peak, number_format
 from resnet_lit.plugins import locate
 from resnet_lit.record import FolderError, Record, usable_cores
 from resnet_lit.schema import RESNET, Config, Model, architecture, check_budget, from_mapping, to_mapping
 from resnet_lit.typed import ConfigError
 
 log = logging.getLogger("resnet_lit")
-
-COMPILE_FROM_IMAGES = 100_000  # compiling takes a minute or two; below this it does not pay
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ def train(
     torch raises.
     """
     _quieten(config)
+    keep_freed_memory()
     timing = Timing()
     outcome["threads"] = threads = outcome.get("threads") or (usable_cores() if config.threads == "auto" else config.threads)
     torch.set_num_threads(threads)
@@ -156,7 +157,6 @@ def train(
         )
     outcome["data"] = data.provenance()
     outcome["model"] = {"parameters": count_parameters(network), "macs": _multiply_adds(config.model, data, channels, size)}
-    outcome["compile"] = mode = _compile(network, config, length)
 
     mean, std = data.normalization
     content = {
@@ -173,7 +173,6 @@ def train(
         std=std,
         label_smoothing=config.label_smoothing,
         configure=lambda net: _configure(net, config, length),
-        compiled_batch=config.data.batch_size if mode else None,
         evaluated="test" if config.protocol == "paper" else "val",
         content=content,
     )
@@ -187,6 +186,8 @@ def train(
         timing=timing,
         interrupt=interrupt,
     )
+    mode = state["resnet_lit"]["compile"] if state is not None else compile_mode(config, length.steps)
+    compilation = Compilation(mode, config, (channels, size, size), timing)
     step = state["global_step"] if state is not None else None
     loggers = build_loggers(config, folder, step)
     mine = [*watching, *(entry for entry in map(_build, config.callbacks.values()) if entry is not None)]
@@ -195,9 +196,16 @@ def train(
             f"data.batch_size={config.data.batch_size}: no multiple of the {_processes(config)} devices that share it"
         )
     trainer = build_trainer(
-        config, loggers, [timing, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), saver], folder
+        config,
+        loggers,
+        [timing, compilation, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), saver],
+        folder,
     )
     outcome["hardware"]["devices"] = _devices(trainer)
+    outcome["peak"] = peak = _peak(config, trainer)
+    if outcome["model"]["macs"] is not None:
+        flops_per_image = FLOPS_PER_MULTIPLY_ADD * outcome["model"]["macs"]
+        metrics.peak_images_per_second = peak["tflops"] * 1e12 * trainer.world_size / flops_per_image
 
     begin()
     if trainer.is_global_zero:
@@ -213,6 +221,7 @@ def train(
         measure.measure(trainer, module, data, metrics, saver, outcome, folder)
     finally:
         interrupt.deferred = False
+        outcome["compile"] = compilation.mode
         outcome["timing"] = timing.result()
         outcome["steps"], outcome["epochs"] = trainer.global_step, trainer.current_epoch
         for logger in loggers:
@@ -289,25 +298,13 @@ def _processes(config: Config) -> int:
 
 def _configure(network: nn.Module, config: Config, length: Length) -> tuple[torch.optim.Optimizer, dict[str, Any]]:
     try:
-        optimizer = build_optimizer(network, config.optimizer)
+        # with a gradient scaler, a fused step takes the scale off by itself, after Lightning would have clipped
+        fused = config.trainer.gradient_clip_val is None or config.trainer.precision not in (16, "16-mixed")
+        optimizer = build_optimizer(network, config.optimizer, fused=fused)
         scheduler = build_scheduler(optimizer, config.scheduler, epochs=length.epochs, steps_per_epoch=length.steps_per_epoch)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return optimizer, scheduler
-
-
-def _compile(network: nn.Module, config: Config, length: Length) -> str | None:
-    """Compile in place where the config says so (`auto`: where the run is long enough); the mode, or None for eager."""
-    mode: Any = config.compile
-    if mode == "auto":
-        mode = "default" if length.steps * config.data.batch_size >= COMPILE_FROM_IMAGES else False
-    if mode is False:
-        return None
-    if not torch.cuda.is_available() and not any(map(shutil.which, ("c++", "g++", "clang++"))):
-        log.warning("compile=%s: no C++ compiler found: training runs eagerly, which is slower", mode)
-        return None
-    network.compile(mode=mode, dynamic=False)
-    return str(mode)
 
 
 def _start_from(network: nn.Module, path: Path) -> None:
@@ -353,6 +350,15 @@ def _devices(trainer: Trainer) -> list[str]:
     return (
         [torch.cuda.get_device_name(device)] * trainer.world_size if device.type == "cuda" else [device.type] * trainer.world_size
     )
+
+
+def _peak(config: Config, trainer: Trainer) -> dict[str, Any]:
+    """The arithmetic peak of one device, as the record has it."""
+    if config.peak_tflops is not None:
+        return {"tflops": config.peak_tflops, "how": "stated"}
+    dtype = number_format(config.trainer.precision)
+    tflops = measured_peak(trainer.strategy.root_device, dtype) / 1e12
+    return {"tflops": round(tflops, 3), "how": f"matrix product in {str(dtype).removeprefix('torch.')}, measured"}
 
 
 def _log_decoding() -> Any:

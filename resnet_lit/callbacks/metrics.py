@@ -27,6 +27,7 @@ COLUMNS = (
     "test/accuracy",
     "lr",
     "perf/images_per_second",
+    "perf/mfu",
     "perf/seconds",
 )
 
@@ -51,6 +52,7 @@ class Metrics(Callback):
         self.timing = timing
         self.every_steps = every_steps
         self.evaluated = evaluated  # what the validation loop sees: "val", or "test" under protocol=paper
+        self.peak_images_per_second: float | None = None  # at the peak of the devices' arithmetic; perf/mfu is a share of it
         self.latest: dict[str, float] = {}
         self.evaluated_at: int | None = None  # step of the last evaluation
         self._epoch = {"loss": 0.0, "accuracy": 0.0, "count": 0.0}  # sums over the epoch so far
@@ -102,7 +104,10 @@ class Metrics(Callback):
             self._row[f"train/{name}"] = values[name]
         self._epoch["count"] += values["count"]
         seconds = self._training_seconds()
-        self._row["perf/images_per_second"] = self._images / max(seconds - self._last[1], 1e-9)
+        speed = self._images / max(seconds - self._last[1], 1e-9)
+        self._row["perf/images_per_second"] = speed
+        if self.peak_images_per_second is not None:
+            self._row["perf/mfu"] = speed / self.peak_images_per_second
         self._last, self._images = (trainer.global_step, seconds), 0
         self._check_finite(values["loss"], "train/loss", trainer)
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule, Trainer
 
-PARTS = ("data_wait", "compute", "logging", "checkpoint", "evaluation", "total")
+PARTS = ("compile", "data_wait", "compute", "logging", "checkpoint", "evaluation", "total")
+EPOCHS = ("first_epoch", "later_epochs")
 
 
 class Timing(Callback):
@@ -17,10 +18,12 @@ class Timing(Callback):
 
     `data_wait` is all that lies between two steps and is neither logging, checkpoint nor evaluation: the next batch, and the
     loop's own work. On an accelerator `compute` is the time to queue a step; what the host waits for shows where it waits.
+    The first epoch, which warms up, and all later ones are timed apart, evaluations included.
     """
 
     def __init__(self) -> None:
-        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self.seconds = dict.fromkeys(PARTS + EPOCHS, 0.0)
+        self._epoch: tuple[str, float] | None = None  # which of EPOCHS is running, since when
         self._session = time.perf_counter()
         self._mark: float | None = None  # start of the current step, or end of the last one
         self._measured = 0.0  # time since `_mark` that another part has taken
@@ -41,6 +44,19 @@ class Timing(Callback):
         if self._mark is not None:
             self.seconds[part] += now - self._mark - self._measured
         self._mark, self._measured = now, 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._epoch = EPOCHS[trainer.current_epoch > 0], time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._add_epoch()
+        self._epoch = None
+
+    def _add_epoch(self) -> None:
+        if self._epoch is not None:
+            (name, since), now = self._epoch, time.perf_counter()
+            self.seconds[name] += now - since
+            self._epoch = name, now
 
     def on_train_batch_start(self, *_: Any) -> None:
         self._lap("data_wait")
@@ -64,6 +80,7 @@ class Timing(Callback):
 
     def result(self) -> dict[str, float]:
         """Seconds by part, `total` included, to the millisecond."""
+        self._add_epoch()
         now = time.perf_counter()
         self.seconds["total"] += now - self._session
         self._session = now

@@ -18,6 +18,9 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from resnet_lit.data.errors import DataError
+from resnet_lit.data.windows import Windows
+
+PREPARED_BYTES = 2**30  # memory that a copy of the training images with margins and mirrors may take
 
 
 class Augmentation(Protocol):
@@ -78,17 +81,30 @@ class Augment:
             drawn["sigmas"] = least + torch.rand(n, generator=generator) * (greatest - least)
         return drawn
 
-    def __call__(self, images: Tensor, parameters: dict[str, Tensor]) -> Tensor:
-        """images (N, C, H, W) uint8 -> (N, C, H, W) uint8."""
-        if "offsets" in parameters:
-            images = crop(images, parameters["offsets"], self.crop_padding)
-        if "flip" in parameters:
-            images = flip(images, parameters["flip"])
+    def windows(self, images: Tensor, indices: Tensor) -> Windows | None:
+        """What `cut` takes its batches from, made once of the images (N, C, H, W) at `indices` (n,); None where nothing is to be
+        cut, or where it would take more than PREPARED_BYTES.
+        """
+        mirrored = self.flip > 0
+        if not (self.crop_padding or mirrored):
+            return None
+        if Windows.bytes_needed(images, len(indices), self.crop_padding, mirrored=mirrored) > PREPARED_BYTES:
+            return None
+        return Windows(images, self.crop_padding, mirrored=mirrored, indices=indices)
+
+    def cut(self, windows: Windows, places: Tensor, parameters: dict[str, Tensor]) -> Tensor:
+        """What `__call__` gives for the images at `places` (n,) of those that `windows` was made of: (n, C, H, W) uint8."""
+        images = windows.cut(places, parameters.get("offsets"), parameters.get("flip"))
         if "degrees" in parameters:
             images = rotate(images, parameters["degrees"])
         if "blur" in parameters:
             images = blur(images, self.blur_kernel, parameters["sigmas"], parameters["blur"])
         return images
+
+    def __call__(self, images: Tensor, parameters: dict[str, Tensor]) -> Tensor:
+        """images (N, C, H, W) uint8 -> (N, C, H, W) uint8."""
+        windows = Windows(images, self.crop_padding, mirrored=self.flip > 0)
+        return self.cut(windows, torch.arange(len(images)), parameters)
 
 
 def crop(images: Tensor, offsets: Tensor, padding: int) -> Tensor:
@@ -96,25 +112,12 @@ def crop(images: Tensor, offsets: Tensor, padding: int) -> Tensor:
 
     images: (N, C, H, W); offsets: (N, 2) int64, top-left corner (y, x) in the padded image, 0 … 2 * padding.
     """
-    n, channels, height, width = images.shape
-    if n == 0:
-        return images
-    padded = F.pad(images, (padding, padding, padding, padding))
-    row, plane = width + 2 * padding, (width + 2 * padding) * (height + 2 * padding)
-    # A window is C * H pieces of W bytes that lie in a row; picking pieces by where they begin is several times faster
-    # than picking pixels.
-    corners = torch.arange(n) * (channels * plane) + offsets[:, 0] * row + offsets[:, 1]
-    planes, rows = torch.arange(channels, device=images.device), torch.arange(height, device=images.device)
-    pieces = (planes[:, None] * plane + rows * row).flatten()
-    begins = (corners.to(images.device, non_blocking=True)[:, None] + pieces).flatten()
-    return padded.view(-1).unfold(0, width, 1).index_select(0, begins).view(images.shape)
+    return Windows(images, padding).cut(torch.arange(len(images)), offsets)
 
 
 def flip(images: Tensor, mask: Tensor) -> Tensor:
     """Mirror the images where `mask` (N,) bool is true, left to right."""
-    chosen = mask.nonzero().flatten()
-    flipped = images.index_select(0, chosen.to(images.device, non_blocking=True)).flip(3)
-    return _replaced(images, chosen, flipped)
+    return Windows(images, mirrored=True).cut(torch.arange(len(images)), flip=mask)
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:

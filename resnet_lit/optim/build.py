@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -29,14 +30,20 @@ def parameter_groups(network: nn.Module, weight_decay: float, decay: str) -> lis
     return [group for group in groups if group["params"]]
 
 
-def build_optimizer(network: nn.Module, optimizer: schema.Optimizer) -> Optimizer:
-    """The optimizer of a config over a network's parameters. Raises ConfigError where its class does not take the arguments."""
+def build_optimizer(network: nn.Module, optimizer: schema.Optimizer, *, fused: bool = True) -> Optimizer:
+    """The optimizer of a config over a network's parameters. Raises ConfigError where its class does not take the arguments.
+
+    fused: one pass over all parameters where the class has it and `optimizer.args` says nothing of it: two to three times as
+    fast on a CPU, one kernel on a GPU.
+    """
     kind = locate(optimizer.target, "optimizer._target_")
     options: dict[str, Any] = {"lr": optimizer.lr, "weight_decay": optimizer.weight_decay}
     if optimizer.momentum is not None:
         options["momentum"] = optimizer.momentum
     if optimizer.nesterov:
         options["nesterov"] = True
+    if fused and "fused" in inspect.signature(kind).parameters and not {"foreach", "fused", "differentiable"} & {*optimizer.args}:
+        options["fused"] = True
     try:
         return kind(parameter_groups(network, optimizer.weight_decay, optimizer.decay), **options, **optimizer.args)
     except (TypeError, ValueError) as error:

@@ -1,0 +1,84 @@
+"""torch.compile: decided once from the config, tried before training starts, and left alone where it does not work."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from resnet_lit.callbacks.timing import Timing
+from resnet_lit.module import LitClassifier
+from resnet_lit.schema import Config
+
+log = logging.getLogger("resnet_lit")
+
+COMPILE_FROM_IMAGES = 100_000  # compiling takes half a minute to two minutes; below this it does not pay (docs/performance.md)
+
+
+def compile_mode(config: Config, steps: int) -> str | None:
+    """The mode that a run of so many steps is compiled with, None for eager: from the config alone."""
+    if config.compile == "auto":
+        return "default" if steps * config.data.batch_size >= COMPILE_FROM_IMAGES else None
+    return config.compile or None
+
+
+class Compilation(Callback):
+    """Compiles the network for full training batches and full evaluation batches, before the first step.
+
+    Both are tried on black images, so that what does not compile here is one warning and an eager run, and so that the time is
+    known apart. The trial leaves weights, statistics and random states as they were. `mode` is what the run uses in the end;
+    checkpoints hold it, and a resumed run uses it again.
+    """
+
+    def __init__(self, mode: str | None, config: Config, image_shape: tuple[int, int, int], timing: Timing) -> None:
+        self.mode = mode
+        self.batch_size, self.inference_mode = config.data.batch_size, config.trainer.inference_mode
+        self.image_shape = image_shape
+        self.timing = timing
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, LitClassifier)
+        if self.mode is not None:
+            with self.timing.during("compile"):
+                self._compile(trainer, pl_module)
+        pl_module.content["compile"] = self.mode
+
+    def _compile(self, trainer: Trainer, module: LitClassifier) -> None:
+        log.info("compiling the network (compile=%s): up to two minutes, once a run", self.mode)
+        started = time.monotonic()
+        compiler = trainer.strategy.root_device.type != "cpu" or any(map(shutil.which, ("c++", "g++", "clang++")))
+        try:
+            if not compiler:
+                raise RuntimeError("no C++ compiler found")
+            module.compiled = torch.compile(module.network.forward, mode=self.mode, dynamic=False)
+            module.compiled_batch = self.batch_size // trainer.world_size
+            self._try(trainer, module)
+        except Exception as error:  # whatever a compiler may raise
+            why = " ".join(str(error).split())[:200] or type(error).__name__
+            log.warning("compile=%s does not work here (%s): training runs eagerly, which is slower", self.mode, why)
+            module.compiled, self.mode = None, None
+            return
+        log.info("compiled in %.0f s", time.monotonic() - started)
+
+    def _try(self, trainer: Trainer, module: LitClassifier) -> None:
+        """Train and evaluate on black images; parameters, statistics and random states stay as they are."""
+        device, precision = trainer.strategy.root_device, trainer.precision_plugin
+        images = torch.zeros(module.compiled_batch, *self.image_shape, dtype=torch.uint8, device=device)
+        targets = torch.zeros(len(images), dtype=torch.int64, device=device)
+        before = [buffer.clone() for buffer in module.buffers()]
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            module.train()
+            with precision.train_step_context():
+                loss = module.loss(module(images), targets)
+            # not `backward`: no parameter gets a gradient, and DDP hears nothing of it
+            torch.autograd.grad(loss, [parameter for parameter in module.parameters() if parameter.requires_grad])
+            module.eval()
+            evaluating = torch.inference_mode if self.inference_mode else torch.no_grad
+            with precision.val_step_context(), evaluating():
+                module(images)
+            module.train()
+        for buffer, value in zip(module.buffers(), before, strict=True):
+            buffer.copy_(value)

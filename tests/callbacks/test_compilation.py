@@ -1,0 +1,94 @@
+"""torch.compile: decided from the config, given up with one warning, and never a difference beyond rounding."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from tests_support import TINY
+
+from resnet_lit.callbacks.compilation import COMPILE_FROM_IMAGES, compile_mode
+from resnet_lit.config import load
+from resnet_lit.record import Record
+from resnet_lit.run import run
+from resnet_lit.training import load_module
+
+TOLERANCE = 2e-3  # of losses and logits after a few steps: sums are taken in another order
+
+
+@pytest.mark.parametrize(
+    ("words", "steps", "mode"),
+    [
+        ([], COMPILE_FROM_IMAGES // 128 + 1, "default"),
+        ([], COMPILE_FROM_IMAGES // 128 - 1, None),
+        (["data.batch_size=64"], COMPILE_FROM_IMAGES // 128 + 1, None),
+        (["compile=false"], 10**6, None),
+        (["compile=max-autotune"], 1, "max-autotune"),
+    ],
+)
+def test_the_config_alone_decides(words: list[str], steps: int, mode: str | None) -> None:
+    assert compile_mode(load("+experiment=model4", *words), steps) == mode
+
+
+def train(folder: Path, *words: str) -> Record:
+    return run(load(*TINY, "data.batch_size=64", *words), folder)
+
+
+def test_what_does_not_compile_trains_eagerly_and_says_so_once(tmp_path, monkeypatch, caplog) -> None:
+    def broken(*_, **__):
+        raise RuntimeError("the compiler\nhas a cold")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with caplog.at_level(logging.WARNING, logger="resnet_lit"):
+        record = train(tmp_path / "run", "compile=default")
+    assert (record["status"], record["compile"]) == ("finished", None)
+    said = [r.getMessage() for r in caplog.records if "compile" in r.getMessage()]
+    assert said == ["compile=default does not work here (the compiler has a cold): training runs eagerly, which is slower"]
+    content = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["resnet_lit"]
+    assert content["compile"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_compiled_and_eager_agree_and_read_each_others_checkpoints(tmp_path) -> None:
+    records = {mode: train(tmp_path / mode, f"compile={mode}", "model.dropout=0") for mode in ("default", "false")}
+    assert (records["default"]["compile"], records["false"]["compile"]) == ("default", None)
+    assert records["default"]["timing"]["compile"] > 0 == records["false"]["timing"]["compile"]
+    losses = []
+    for mode in records:
+        with (tmp_path / mode / "metrics.csv").open() as file:
+            losses.append([float(row["train/loss_epoch"]) for row in csv.DictReader(file) if row["train/loss_epoch"]])
+    assert losses[0] == pytest.approx(losses[1], abs=TOLERANCE)
+    images = torch.randint(256, (16, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    modules = [load_module(tmp_path / mode / "checkpoints" / "last.ckpt") for mode in records]
+    with torch.inference_mode():
+        assert torch.allclose(modules[0](images), modules[1](images), atol=TOLERANCE)
+    eager = tmp_path / "false" / "checkpoints" / "last.ckpt"
+    assert train(tmp_path / "from_eager", "compile=default", f"weights={eager}")["status"] == "finished"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_trying_changes_nothing_that_training_sees(tmp_path) -> None:
+    """Compiled for batches that never come: every step is eager, so only the trial could make a difference."""
+    plain = train(
+        tmp_path / "plain", "model.dropout=0.2", "deterministic=true", "data.limit_train=48", "data.limit_validation=48"
+    )
+    tried = train(
+        tmp_path / "tried",
+        "model.dropout=0.2",
+        "deterministic=true",
+        "data.limit_train=48",
+        "data.limit_validation=48",
+        "data.limit_test=48",
+        "compile=default",
+    )
+    assert tried["compile"] == "default"
+    weights = [
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for name in ("plain", "tried")
+    ]
+    assert plain["metrics"]["train/loss"] == tried["metrics"]["train/loss"]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
