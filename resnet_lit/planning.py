@@ -68,17 +68,18 @@ def plan(runs: Sequence[tuple[Config, Path]], *, seconds: float = SECONDS, say: 
             look = _rehearse(configs, None, batches=configs[0].trainer.accumulate_grad_batches, evaluated=1, epochs=2)
             modes = [extent.compile for extent in look.extents]
             amount = how_much(configs[0], look.extents[0], look.pace, seconds)
-            about = amount["epochs"] * (look.pace.step[0] * amount["batches"] + look.pace.small + look.pace.turn)
+            about = amount["epochs"] * (look.pace.step[0] * amount["batches"] + look.pace.turn + look.pace.save)
             pace = f"a step takes about {_short(look.pace.step[0])}"
             say(f"{name}, {modes[0] or 'eager'}: {pace}; timing for about {duration(about)}")
-            timed = _rehearse(configs[:1], look.extents[:1], **amount)
+            timed = _rehearse(configs[:1], look.extents[:1], **amount).pace
+            timed = dataclasses.replace(timed, small=look.pace.small)
             for i, extent in zip(waiting, look.extents, strict=True):
                 if extent.compile == modes[0]:
                     planned[i] = dataclasses.replace(
                         planned[i],
-                        forecast=forecast(planned[i].config, extent, timed.pace, planned[i].steps_done),
+                        forecast=forecast(planned[i].config, extent, timed, planned[i].steps_done),
                         decoding=look.decoding,
-                        compiling=look.pace.first if modes[0] else 0.0,
+                        compiling=look.pace.compiling,
                     )
             waiting = [i for i, mode in zip(waiting, modes, strict=True) if mode != modes[0]]
     return planned
@@ -112,14 +113,13 @@ def how_much(config: Config, extent: Extent, look: Pace, seconds: float) -> dict
     """Full batches and evaluated batches of a rehearsal's epoch, and how many epochs: a warm-up, then BURSTS equal bursts."""
     burst, together = seconds / (BURSTS + 1), config.trainer.accumulate_grad_batches
     available = max(1, extent.batches - bool(extent.small_batch(config.data.batch_size)))
-    training = (1 - EVALUATING) * burst - look.small
-    batches = min(available, max(2 if 2 * look.step[0] < burst else 1, int(training / look.step[0])))
+    batches = min(available, max(1, round((1 - EVALUATING) * burst / look.step[0])))
     batches = max(batches // together * together, min(together, available))
     size = config.data.batch_size
     evaluating = look.evaluated[0] * size
     most = max(1, math.ceil(extent.evaluation_images / size))
     evaluated = min(most, max(1, int(EVALUATING * burst / max(evaluating, 1e-6))))
-    epoch = batches * look.step[0] + look.small + look.turn + look.save + evaluated * evaluating
+    epoch = batches * look.step[0] + look.turn + look.save + evaluated * evaluating
     each = min(MOST_EPOCHS // BURSTS, max(1, int(burst / epoch)))
     return {"batches": batches, "evaluated": evaluated, "epochs": 1 + BURSTS * each}
 

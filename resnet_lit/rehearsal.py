@@ -3,8 +3,9 @@
 python -m resnet_lit.rehearsal <answer.json>
 
 stdin says which run, and how much of it. `resnet_lit.planning` starts two of these: a first look, which says how long a step is
-about (and compiles: the cache of torch.compile is warm from then on), and the timed one. Each epoch of a rehearsal is a run's
-epoch with fewer batches: its last one is as small as the run's, it is evaluated, and a checkpoint is written.
+about and what an epoch's last, smaller batch takes of it (and compiles: the cache of torch.compile is warm from then on), and the
+timed one, on all images. Each epoch of a rehearsal is one of the run with fewer batches; it is evaluated, and its checkpoints are
+written.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from resnet_lit import training
 from resnet_lit.callbacks.checkpoint import BEST, LAST
+from resnet_lit.callbacks.compilation import compile_mode
 from resnet_lit.callbacks.interrupt import Interrupt
 from resnet_lit.callbacks.metrics import Diverged
 from resnet_lit.callbacks.timing import Timing
@@ -37,11 +39,9 @@ from resnet_lit.schema import Config, Scheduler, from_mapping
 from resnet_lit.typed import Refused
 
 TENSORBOARD = "resnet_lit.callbacks.tensorboard.TensorBoard"
-UNDISTURBED: dict[str, Any] = {  # one device, whole epochs, each evaluated: the amounts are cut in the data
-    **dict.fromkeys(("max_time", "min_steps", "val_check_interval")),
-    **dict.fromkeys(("limit_train_batches", "limit_val_batches", "limit_test_batches")),
-    **{"max_steps": -1, "overfit_batches": 0.0, "fast_dev_run": False, "check_val_every_n_epoch": 1},
-    **{"devices": 1, "num_nodes": 1, "strategy": "auto"},
+ALONE: dict[str, Any] = {  # one device, evaluated after every epoch, ended by nothing else
+    **{"devices": 1, "num_nodes": 1, "strategy": "auto", "max_steps": -1, "min_steps": None, "max_time": None},
+    **{"overfit_batches": 0.0, "fast_dev_run": False, "check_val_every_n_epoch": 1, "val_check_interval": None},
 }
 
 
@@ -59,7 +59,8 @@ def main() -> None:
         else:
             extents = [Extent(**values) for values in known]
         amount = {name: request[name] for name in ("batches", "evaluated", "epochs")}
-        pace = rehearse(configs[0], extents[0], answer.parent / "run", **amount, since=request["since"] + decoding)
+        since = request["since"] + decoding
+        pace = rehearse(configs[0], extents[0], answer.parent / "run", **amount, whole=known is not None, since=since)
     except Refused as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -103,7 +104,7 @@ def _extent(config: Config, data: ImageData) -> Extent:
         evaluation_images=limited(evaluated, batch, debugged or trainer.limit_val_batches),
         test_images=limited(len(data.test_indices), batch, in_test),
         classes=len(data.source.classes),
-        compile=training._compile(network, config, length),
+        compile=compile_mode(config, length.steps),
         parameters=training.count_parameters(network),
         macs=training._multiply_adds(config.model, data, channels, size),
         devices=training._processes(config),
@@ -123,7 +124,8 @@ class Stopwatch(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._note_rows(trainer)
-        self.epochs.append({"start": _now(), "save": _saving(trainer), "evaluation": 0.0, "images": 0})
+        self.compiling = _seconds(trainer, "compile")
+        self.epochs.append({"start": _now(), "save": _seconds(trainer, "checkpoint"), "evaluation": 0.0, "images": 0})
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: tuple[Tensor, Tensor], batch_idx: int
@@ -145,7 +147,7 @@ class Stopwatch(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._note_rows(trainer)
-        self.ended, self.saved = _now(), _saving(trainer)
+        self.ended, self.saved = _now(), _seconds(trainer, "checkpoint")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.on_validation_start(trainer, pl_module)
@@ -166,14 +168,17 @@ class Stopwatch(Callback):
         self.rows.append((rows, _size(Path(trainer.default_root_dir))))
 
 
-def rehearse(config: Config, extent: Extent, folder: Path, *, batches: int, evaluated: int, epochs: int, since: float) -> Pace:
+def rehearse(
+    config: Config, extent: Extent, folder: Path, *, batches: int, evaluated: int, epochs: int, whole: bool, since: float
+) -> Pace:
     """Train `epochs` epochs of so many full batches, each evaluated on so many; the first is a warm-up where there are more.
 
-    folder: an empty one, for what the run writes. since: time.time() when this process was started.
+    folder: an empty one, for what the run writes. whole: with all training images at hand, as in the run, but without the small
+    batch at an epoch's end. since: time.time() when this process was started.
     """
-    available = extent.batches - bool(extent.small_batch(config.data.batch_size))
-    batches = max(1, min(batches, available))
-    short = _shortened(config, extent, batches, evaluated, epochs)
+    small = extent.small_batch(config.data.batch_size)
+    batches = max(1, min(batches, extent.batches - bool(small)))
+    short = _shortened(config, extent, batches, evaluated, epochs, whole)
     watch = Stopwatch(batches)
     (folder / "checkpoints").mkdir(parents=True)
     outcome: Record = {"identity": "", "hardware": {}}
@@ -208,11 +213,12 @@ def rehearse(config: Config, extent: Extent, folder: Path, *, batches: int, eval
     (rows, size), (more_rows, more) = watch.rows[min(1, len(watch.rows) - 2)], watch.rows[-1]
     row = (more - size) / max(1, more_rows - rows)
     return Pace(
-        start=begun[0] - clock + epoch - since,
+        start=begun[0] - clock + epoch - since - watch.compiling,
+        compiling=watch.compiling,
+        compiled=outcome["compile"],
         first=max(0.0, laps[0]["wall"] - middle["wall"]),
         step=tuple(statistics.mean(lap["step"] for lap in burst) for burst in bursts),
-        small=middle["small"],
-        small_images=extent.small_batch(config.data.batch_size),
+        small=middle["small"] / small * config.data.batch_size / middle["step"] if small and not whole else 1.0,
         evaluated=tuple(evaluating),
         turn=max(0.0, middle["turn"]),
         save=middle["save"],
@@ -227,30 +233,31 @@ def rehearse(config: Config, extent: Extent, folder: Path, *, batches: int, eval
     )
 
 
-def _shortened(config: Config, extent: Extent, batches: int, evaluated: int, epochs: int) -> Config:
+def _shortened(config: Config, extent: Extent, batches: int, evaluated: int, epochs: int, whole: bool) -> Config:
     """The same run with less of everything. The learning rate is next to nothing: what it does to the loss is of no interest."""
-    data, processes = config.data, training._processes(config)
-    size = math.ceil(data.batch_size / processes)
-    full = min(size, extent.train_images)
-    small = math.ceil(extent.small_batch(data.batch_size) / processes)
-    images = min(evaluated * size, extent.evaluation_images) or None
-    holdout = config.protocol == "holdout"
+    data = dataclasses.replace(config.data, batch_size=math.ceil(config.data.batch_size / extent.devices))
+    small = math.ceil(extent.small_batch(config.data.batch_size) / extent.devices)
+    if small and not whole:
+        data = dataclasses.replace(data, limit_train=batches * data.batch_size + small)
+        batches += 1
     return dataclasses.replace(
         config,
         seed=0,
         compile=extent.compile or False,  # type: ignore[arg-type]
         progress="none",
         weights=None,
-        data=dataclasses.replace(
-            data,
-            batch_size=size,
-            limit_train=batches * full + small,
-            limit_validation=images if holdout else None,
-            limit_test=min(evaluated * size, extent.test_images),
-        ),
+        data=data,
         optimizer=dataclasses.replace(config.optimizer, lr=min(config.optimizer.lr, 1e-6)),
         scheduler=Scheduler(),
-        trainer=dataclasses.replace(config.trainer, max_epochs=epochs, min_epochs=epochs, **UNDISTURBED),
+        trainer=dataclasses.replace(
+            config.trainer,
+            max_epochs=epochs,
+            min_epochs=epochs,
+            limit_train_batches=batches,
+            limit_val_batches=evaluated if extent.evaluation_images else 0,
+            limit_test_batches=evaluated,
+            **ALONE,
+        ),
         logger={name: entry for name, entry in config.logger.items() if entry and entry["_target_"] == TENSORBOARD},
         checkpoint=dataclasses.replace(config.checkpoint, every_minutes=math.inf),
     )
@@ -262,10 +269,10 @@ def _now() -> float:
     return time.perf_counter()
 
 
-def _saving(trainer: Trainer) -> float:
-    """Seconds spent on checkpoints so far."""
+def _seconds(trainer: Trainer, part: str) -> float:
+    """Seconds spent so far on a part of the run that it times itself."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it without declaring it
-    return next(callback for callback in callbacks if isinstance(callback, Timing)).seconds["checkpoint"]
+    return next(callback for callback in callbacks if isinstance(callback, Timing)).seconds[part]
 
 
 def _size(folder: Path) -> int:
