@@ -150,7 +150,7 @@ def _exceeded(config: Config, line: str | None) -> None:
 
 def _fewer_epochs(config: Config, found: Forecast) -> str:
     """What would fit into the budget of one run."""
-    once = sum(found.seconds[name] for name in ("start", "test", "close"))
+    once = sum(found.seconds[name] for name in ("start", "compiling", "test", "close"))
     part = ((config.budget.hours or 0) * 3600 - once) / (found.total - once)
     epochs = int((config.trainer.max_epochs or 0) * part)
     return f"train for fewer epochs (trainer.max_epochs={epochs})" if epochs >= 1 else "train something smaller"
