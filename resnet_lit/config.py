@@ -17,6 +17,7 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.hydra import Hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -61,7 +62,7 @@ def load(*overrides: str, config_dir: str | Path | None = None) -> Config:
     """
     extra = [] if config_dir is None else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
     try:
-        with _own_hydra():
+        with own_hydra():
             return from_hydra(hydra_compose("config", [*overrides, *extra], return_hydra_config=True))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, overrides, config_dir)) from error
@@ -104,14 +105,16 @@ OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 
 @contextmanager
-def _own_hydra() -> Iterator[None]:
+def own_hydra() -> Iterator[Hydra]:
     """Compose beside a Hydra that may be running already (a notebook, a job), and leave it as it was."""
     state = GlobalHydra.instance()
     running = state.hydra
     state.clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3", job_name="train"):
-            yield
+            own = GlobalHydra.instance().hydra
+            assert own is not None
+            yield own
     finally:
         state = GlobalHydra.instance()
         state.clear()
@@ -197,7 +200,7 @@ def explain(error: Exception, words: Sequence[str], config_dir: str | Path | Non
     """One line for an error of Hydra's: which word does not fit, and the nearest that does."""
     extra = [] if config_dir is None else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
     try:
-        with _own_hydra():
+        with own_hydra():
             hydra_compose("config", extra)  # makes the search path known
             loader = GlobalHydra.instance().config_loader()
             for override in OverridesParser.create(config_loader=loader).parse_overrides(list(words)):

@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from resnet_lit import planning
 from resnet_lit import record as records
 from resnet_lit.callbacks.interrupt import Interrupt, Interrupted
 from resnet_lit.config import OUTPUTS, folder_name
@@ -57,6 +58,7 @@ def run(config: Config, folder: str | Path | None = None, *, command: str | None
         return done
     new = not folder.exists() or not any(folder.iterdir())  # Hydra may have made it already
     try:
+        planning.check_run(config, folder)
         folder.mkdir(parents=True, exist_ok=True)
         with records.lock(folder), _logging_to(folder / LOG), Interrupt().installed() as interrupt:
             if not config.is_debug and (done := _ended(folder)) is not None:  # while this process was waiting for the lock

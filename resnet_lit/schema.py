@@ -169,6 +169,23 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What a run may cost: the forecast (python -m resnet_lit.plan) is made before it starts."""
+
+    hours: float | None = setting(None, "hours that a run may take; null: no forecast is made", above=0, example=8)
+    on_exceed: Literal["refuse", "warn"] = setting("refuse", "what comes of a run, or a multirun, that will not fit")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A multirun as a whole."""
+
+    hours: float | None = setting(
+        None, "hours that all runs to do may take together; null: no forecast is made", above=0, example=24, result=False
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """One run: everything that decides what it computes, and where it goes."""
 
@@ -205,6 +222,8 @@ class Config:
     callbacks: dict[str, Any] = setting({}, "further Lightning callbacks: a name, its _target_ and arguments")
     logger: dict[str, Any] = setting({}, "Lightning loggers: a name, its _target_ and arguments", result=False)
     checkpoint: Checkpoint = section(Checkpoint, result=False)
+    budget: Budget = section(Budget, result=False)
+    sweep: Sweep = section(Sweep)
 
     @property
     def is_debug(self) -> bool:

@@ -68,7 +68,7 @@ def _command() -> str:
     return shlex.join(["python", "-m", "resnet_lit.train", *sys.argv[1:]])
 
 
-def _literal(word: str) -> str:
+def literal(word: str) -> str:
     """Quote a value that is a path: `=` and `,` in it mean nothing to the user, but for a list of files to sweep over."""
     key, equals, value = word.partition("=")
     name = key.lstrip("+")
@@ -89,7 +89,7 @@ def _resumed(words: list[str]) -> Path | None:
 
 def main() -> None:
     """The command. Hydra reads the words; what it or we refuse is one line, not a traceback (HYDRA_FULL_ERROR=1 shows it)."""
-    words = [_literal(word) for word in sys.argv[1:]]
+    words = [literal(word) for word in sys.argv[1:]]
     sys.argv[1:] = words
     show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us

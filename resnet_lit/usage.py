@@ -17,6 +17,7 @@ python -m resnet_lit.train -m +experiment=model4 data.batch_size=32,64,128 optim
                                                                        every combination
 python -m resnet_lit.train +experiment=model4 --cfg job --resolve      show the config, train nothing
 python -m resnet_lit.summary +experiment=model4                        the layers and their cost
+python -m resnet_lit.plan +experiment=model4                           what the run will cost here
 
 docs/configuration.md has types and ranges; --hydra-help is Hydra's own page."""
 WIDTH = 44
