@@ -21,7 +21,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -248,8 +249,6 @@ def main(argv: list[str] | None = None) -> int:
         print("no CUDA GPU here: nothing is measured (a rehearsal: python -m benchmarks.gpu --device cpu --smoke)")
         return 0
     device = torch.device("cuda", 0) if options.device == "cuda" else torch.device("cpu")
-    logging.getLogger().addHandler(_warnings_only())
-    warnings.filterwarnings("ignore", ".*Please use the new API settings to control TF32.*")  # of torch 2.9 to 2.11, about itself
     result = about(device, options)
     if options.out.exists() and not options.fresh:
         earlier = json.loads(options.out.read_text())
@@ -264,7 +263,7 @@ def main(argv: list[str] | None = None) -> int:
         result["items"] = earlier["items"]
         result["about"]["sessions"] = [*earlier["about"]["sessions"], *result["about"]["sessions"]]
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, quiet():
         try:
             return measure_all(items, Bench(device, Path(scratch), smoke=options.smoke), result, options.out, options.minutes)
         except (KeyboardInterrupt, Interrupted):
@@ -336,10 +335,19 @@ def about(device: torch.device, options: argparse.Namespace) -> dict[str, Any]:
     return {"schema_version": 1, "about": described, "items": {}}
 
 
-def _warnings_only() -> logging.Handler:
-    handler = logging.StreamHandler()
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Of what the runs log, only warnings are shown; the rest is in each run's train.log."""
+    handler, root = logging.StreamHandler(), logging.getLogger()
     handler.setLevel(logging.WARNING)
-    return handler
+    root.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            # torch 2.9 to 2.11 says this of what it does itself
+            warnings.filterwarnings("ignore", ".*Please use the new API settings to control TF32.*")
+            yield
+    finally:
+        root.removeHandler(handler)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,38 +3,75 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from tests_support import ROOT
 
+Bench = Callable[..., int]
 
-def bench(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.gpu", *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """`bench("--list")`: the command's exit status."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.gpu import main
+
+    return lambda *words: main([str(word) for word in words])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_says_that_there_is_no_gpu_and_ends_well(tmp_path: Path) -> None:
-    done = bench("--out", tmp_path / "gpu.json")
-    assert done.returncode == 0
-    assert "no CUDA GPU" in done.stdout
+def test_says_that_there_is_no_gpu_and_ends_well(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("--out", tmp_path / "gpu.json") == 0
+    assert "no CUDA GPU" in capsys.readouterr().out
     assert not (tmp_path / "gpu.json").exists()
 
 
-@pytest.mark.slow
-def test_rehearsal_measures_everything_goes_on_where_it_was_cut_and_makes_the_tables(tmp_path: Path) -> None:
+def test_what_would_not_end_in_time_is_left_out(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--device", "cpu", "--smoke", "--out", tmp_path / "gpu.json", "--minutes", "0.2", "--only")
+    assert bench(*words, "peak,training") == 0
+    assert "left out for time: training" in capsys.readouterr().out
+    assert list(json.loads((tmp_path / "gpu.json").read_text())["items"]) == ["peak"]
+
+
+def test_results_of_other_code_are_not_mixed_with_these(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "gpu.json"
-    part = bench("--device", "cpu", "--smoke", "--out", out, "--only", "peak,share")
-    assert part.returncode == 0, part.stdout + part.stderr
+    words = ("--device", "cpu", "--smoke", "--out", out, "--only", "peak")
+    assert bench(*words) == 0
+    result = json.loads(out.read_text())
+    result["about"]["sources"] = "others"
+    out.write_text(json.dumps(result))
+    assert bench(*words) == 2
+    assert "another sources; use --fresh" in capsys.readouterr().err
+    assert bench(*words, "--fresh") == 0
+
+
+def test_what_failed_is_measured_again(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.gpu import Bench as Measuring
+
+    out = tmp_path / "gpu.json"
+    words = ("--device", "cpu", "--smoke", "--out", out, "--only", "peak")
+    with monkeypatch.context() as broken:
+        broken.setattr(Measuring, "peak", lambda self, item: 1 / 0)
+        assert bench(*words) == 1
+    assert "ZeroDivisionError" in json.loads(out.read_text())["items"]["peak"]["error"]
+    assert bench(*words) == 0
+    assert "error" not in json.loads(out.read_text())["items"]["peak"]
+
+
+@pytest.mark.slow
+def test_rehearsal_measures_everything_goes_on_where_it_was_cut_and_makes_the_tables(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "gpu.json"
+    words = ("--device", "cpu", "--smoke", "--out", out)
+    assert bench(*words, "--only", "peak,share") == 0
     first = json.loads(out.read_text())["items"]
     assert {item["kind"] for item in first.values()} == {"peak", "share"}
 
-    whole = bench("--device", "cpu", "--smoke", "--out", out)
-    assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert bench(*words) == 0
     result = json.loads(out.read_text())
     assert {key: result["items"][key] for key in first} == first  # what was there is not measured again
     by_kind = {item["kind"]: item for item in result["items"].values()}
@@ -45,28 +82,8 @@ def test_rehearsal_measures_everything_goes_on_where_it_was_cut_and_makes_the_ta
     assert 0 <= by_kind["training"]["metrics"]["test/accuracy"] <= 1
     assert len(result["about"]["sessions"]) == 2
 
-    table = bench("--table", out)
-    assert table.returncode == 0
+    capsys.readouterr()
+    assert bench("--table", out) == 0
+    table = capsys.readouterr().out
     for text in ("A rehearsal", "framework, steps", "ms a step", "loader alone", "Synchronisations in", "under the profiler"):
-        assert text in table.stdout
-
-
-@pytest.mark.slow
-def test_results_of_other_code_are_not_mixed_with_these(tmp_path: Path) -> None:
-    out = tmp_path / "gpu.json"
-    words = ("--device", "cpu", "--smoke", "--out", out, "--only", "peak")
-    bench(*words)
-    result = json.loads(out.read_text())
-    result["about"]["sources"] = "others"
-    out.write_text(json.dumps(result))
-    refused = bench(*words)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "another sources; use --fresh" in refused.stderr
-    assert bench(*words, "--fresh").returncode == 0
-
-
-def test_what_would_not_end_in_time_is_left_out(tmp_path: Path) -> None:
-    done = bench("--device", "cpu", "--smoke", "--out", tmp_path / "gpu.json", "--only", "training", "--minutes", "0.01")
-    assert done.returncode == 0
-    assert "left out for time: training" in done.stdout
-    assert "goes on" in done.stdout
+        assert text in table
