@@ -42,7 +42,7 @@ format: $(READY)  ## format the code
 	$(RUN) -m ruff check --fix .
 
 bench: $(READY)  ## timings, each a ratio against a named alternative
-	@for file in benchmarks/bench_*.py; do $(RUN) $$file || exit 1; done
+	@for file in benchmarks/bench_*.py; do $(RUN) -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 tensorboard: $(READY)  ## open TensorBoard on outputs/
 	$(RUN) -m tensorboard.main --logdir outputs --bind_all=false --host 127.0.0.1

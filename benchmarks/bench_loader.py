@@ -1,76 +1,67 @@
-"""The loader against the paper's way: batches of crop + flip from memory, against PIL transforms in two DataLoader workers.
+"""The loader alone, crop + flip, and evaluation's plain batches: against PIL transforms in two DataLoader workers.
 
-python benchmarks/bench_loader.py
+python -m benchmarks.bench_loader
 
-Both sides see the same number of random 32x32 images, batch 128, alternating five times; the ratio of the medians is what
-counts. Ours yields uint8 batches (normalisation is part of the network), theirs normalised float batches, as each is used.
+`uint8 windows` is what resnet_lit trains on (normalisation belongs to the network); `float` adds it, for a fair second look.
+Memory is that of the process tree, shared pages counted once (PSS), with the whole data set of 50,000 images on either side.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
+import itertools
+import sys
+from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
 
-from resnet_lit.data.augment import Augment
+from benchmarks.paper_way import MEAN, STD, endless
+from benchmarks.sides import Side, alternate, cifar10, save, serve, table
+from resnet_lit.data.augment import Augment, normalize
 from resnet_lit.data.loader import BatchLoader
 
-IMAGES, BATCH, ROUNDS = 10_000, 128, 5
+ROUNDS = 7
+PIL_BATCHES, OUR_BATCHES = 100, 2_000  # about two seconds each
 
 
-class PilImages(Dataset):
-    """The paper's script: one PIL image at a time."""
+def side(what: str) -> None:
+    """The process of our side."""
+    from resnet_lit.allocator import keep_freed_memory
 
-    def __init__(self, images: np.ndarray, targets: np.ndarray) -> None:
-        self.images, self.targets = images, targets
-        self.transform = transforms.Compose(
-            [
-                transforms.RandomCrop(32, padding=4),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-            ]
-        )
+    keep_freed_memory()
+    images, labels = map(torch.from_numpy, cifar10())
+    loader = BatchLoader(images, labels, batch_size=128, shuffle=True, augment=Augment(crop_padding=4, flip=0.5))
+    batches = endless(loader)  # type: ignore[arg-type]
 
-    def __len__(self) -> int:
-        return len(self.images)
+    def load() -> int:
+        count = 0
+        for inputs, _ in itertools.islice(batches, OUR_BATCHES):
+            count += len(inputs if what == "uint8" else normalize(inputs, MEAN, STD))
+        return count
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return self.transform(Image.fromarray(self.images[index])), int(self.targets[index])
+    serve(load)
 
 
-def rate(loader: object) -> float:
-    """Images a second over one epoch."""
-    started, seen = time.perf_counter(), 0
-    for images, _ in loader:  # type: ignore[attr-defined]
-        seen += len(images)
-    return seen / (time.perf_counter() - started)
+def memory(pid: int) -> float:
+    """MiB of a process and its children, pages that they share counted once."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    own = next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return own + sum(memory(int(child)) for child in children)
 
 
 def main() -> None:
-    random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
-    targets = random.integers(0, 10, IMAGES)
-    theirs = DataLoader(PilImages(pixels, targets), BATCH, shuffle=True, num_workers=2, persistent_workers=True)
-    images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-    ours = BatchLoader(
-        images, torch.from_numpy(targets), batch_size=BATCH, shuffle=True, augment=Augment(crop_padding=4, flip=0.5)
-    )
-    for loader in (theirs, ours):  # workers started, memory touched
-        rate(loader)
-    rates: dict[str, list[float]] = {"PIL, 2 workers": [], "resnet_lit": []}
-    for _ in range(ROUNDS):
-        rates["PIL, 2 workers"].append(rate(theirs))
-        rates["resnet_lit"].append(rate(ours))
-    for name, found in rates.items():
-        print(f"{name:16} {statistics.median(found):>10,.0f} images/s  ({min(found):,.0f} to {max(found):,.0f})")
-    print(f"ratio of medians {statistics.median(rates['resnet_lit']) / statistics.median(rates['PIL, 2 workers']):>10.1f}")
+    sides = {
+        "PIL, 2 workers": Side("benchmarks.paper_way", "load", str(PIL_BATCHES)),
+        "resnet_lit, uint8 windows": Side("benchmarks.bench_loader", "uint8"),
+        "resnet_lit, float, normalised": Side("benchmarks.bench_loader", "float"),
+    }
+    result = table("The loader alone, batch 128, crop + flip", alternate(sides, ROUNDS), against="PIL, 2 workers")
+    used = {name: memory(one.process.pid) for name, one in sides.items()}
+    print("  memory: " + ", ".join(f"{name} {mib:,.0f} MiB" for name, mib in used.items()))
+    save("loader", {"loader": result, "memory_mib": used})
+    for one in sides.values():
+        one.close()
 
 
 if __name__ == "__main__":
-    main()
+    side(sys.argv[1]) if len(sys.argv) > 1 else main()

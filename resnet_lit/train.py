@@ -31,6 +31,7 @@ from resnet_lit.config import CONF, explain, from_hydra, split_config_dir
 from resnet_lit.record import Busy, Record
 from resnet_lit.run import resume, run
 from resnet_lit.typed import ConfigError, Refused
+from resnet_lit.usage import usage
 
 REFUSED, BUSY = 2, 75
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "data.cache", "resume")  # never swept over: a comma in them is part of the name
@@ -94,7 +95,10 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us
     job.end_with_parent()
     try:
-        if (folder := _resumed(words)) is not None:
+        if {"-h", "--help"} & {*words}:
+            print(usage(words))
+            status = 0
+        elif (folder := _resumed(words)) is not None:
             logging.basicConfig(level=logging.INFO, format="%(message)s")
             status = closing.single(resume(folder, command=_command()), folder)
         else:
