@@ -118,7 +118,7 @@ class Bench:
             f"trainer.accelerator={'gpu' if self.device.type == 'cuda' else 'cpu'}",
             f"trainer.precision={item.precision}",
             f"compile={item.compile or 'false'}",
-            "progress=plain",
+            f"progress={'rich' if item.kind == 'share' else 'plain'}",
         ]
         if self.smoke:
             words += ["model.blocks=[1,1]", "model.channels=[4,8]", "data.validation=64", "threads=1"]
@@ -250,18 +250,16 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     device = torch.device("cuda", 0) if options.device == "cuda" else torch.device("cpu")
     result = about(device, options)
-    if options.out.exists() and not options.fresh:
+    if options.out.exists():
         earlier = json.loads(options.out.read_text())
-        if changed := [
-            key for key in ("device", "torch", "sources", "smoke", "data") if earlier["about"][key] != result["about"][key]
-        ]:
-            print(
-                f"{options.out}: was measured with another {', '.join(changed)}; use --fresh, or another file with --out",
-                file=sys.stderr,
-            )
+        changed = [key for key in MUST_MATCH if earlier["about"][key] != result["about"][key]]
+        if changed and not options.fresh:
+            print(f"{options.out}: measured with another {', '.join(changed)}; use --fresh, or another --out", file=sys.stderr)
             return 2
-        result["items"] = earlier["items"]
-        result["about"]["sessions"] = [*earlier["about"]["sessions"], *result["about"]["sessions"]]
+        if not changed:
+            again = {item.key for item in items} if options.fresh else set()
+            result["items"] = {key: value for key, value in earlier["items"].items() if key not in again}
+            result["about"]["sessions"] = [*earlier["about"]["sessions"], *result["about"]["sessions"]]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, quiet():
         try:
@@ -289,7 +287,7 @@ def measure_all(items: list[Item], bench: Bench, result: dict[str, Any], out: Pa
         if minutes is not None and used + item.seconds > 60 * minutes:
             late.append(item)
             continue
-        print(f"[{number + 1}/{len(missing)}] {item.key} …", end=" ", flush=True)
+        print(f"[{number + 1}/{len(missing)}] {item.key}", flush=True)
         start = time.monotonic()
         try:
             values = bench.measure(item)
@@ -300,10 +298,8 @@ def measure_all(items: list[Item], bench: Bench, result: dict[str, Any], out: Pa
         records.write_text(out, json.dumps(result, indent=1) + "\n")
         left = sum(later.seconds for later in missing[number + 1 :])
         left = left if minutes is None else min(left, max(0.0, 60 * minutes - (time.monotonic() - began)))
-        print(
-            f"{gpu_table.one_line(found[item.key])}  ({found[item.key]['seconds']:.0f} s, about {left / 60:.0f} min left)",
-            flush=True,
-        )
+        took = f"{found[item.key]['seconds']:.0f} s, about {left / 60:.0f} min left"
+        print(f"    {gpu_table.one_line(found[item.key])}  ({took})", flush=True)
     for item in late:
         print(f"left out for time: {item.key}")
     print(f"{out}: {len(found)} measurements" + ("; the same command goes on" if late or failed else ""))
@@ -363,7 +359,7 @@ def _parser() -> argparse.ArgumentParser:
         help="kinds, with commas: peak, share, throughput, synchronisations, profile, training, loader",
     )
     add("--out", type=Path, default=Path(DEFAULT_OUT), help=f"where the results go ({DEFAULT_OUT})")
-    add("--fresh", action="store_true", help="measure again what is there already")
+    add("--fresh", action="store_true", help="measure again what is there already (with --only: of these kinds)")
     add("--list", action="store_true", help="print the measurements and stop")
     add("--table", type=Path, metavar="JSON", help="print the tables of such a file and stop")
     add("--commit", help="commit that is measured, where the code is a copy without .git")

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import lightning
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+import resnet_lit
 from benchmarks.gpu_loop import WARM_UP, BareLoop, Clock, spread
 from resnet_lit.config import load
 from resnet_lit.data import sources
@@ -30,6 +32,9 @@ from resnet_lit.datamodule import ImageData
 from resnet_lit.module import LitClassifier
 from resnet_lit.run import run
 
+CODE = tuple(
+    str(Path(str(package.__file__)).parent) for package in (resnet_lit, lightning)
+)  # where a synchronisation is looked for
 FIRST_TIMED = 5  # step of an epoch from whose end its steps are timed
 
 
@@ -139,10 +144,9 @@ class Synchronisations(Window):
     def _note(self, message: Any, *_: Any) -> None:
         if "called a synchronizing" not in str(message):
             return
-        frames = [frame for frame in traceback.extract_stack() if "benchmarks" not in frame.filename]
-        ours = [frame for frame in frames if "resnet_lit" in frame.filename or "lightning" in frame.filename]
-        frame = (ours or frames)[-1]
-        where = f"{'/'.join(Path(frame.filename).parts[-3:])}:{frame.lineno} {frame.name}"
+        frames = traceback.extract_stack()[:-1]
+        frame = [frame for frame in frames if frame.filename.startswith(CODE)][-1:] or frames[-1:]
+        where = f"{'/'.join(Path(frame[0].filename).parts[-3:])}:{frame[0].lineno} {frame[0].name}"
         reading = any(frame.filename.endswith("callbacks/metrics.py") for frame in frames)
         (self.at_readings if reading else self.elsewhere)[where] += 1
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -48,6 +50,18 @@ def test_results_of_other_code_are_not_mixed_with_these(bench: Bench, tmp_path: 
     assert bench(*words, "--fresh") == 0
 
 
+def test_fresh_measures_the_named_kinds_again_and_keeps_the_others(bench: Bench, tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    words = ("--device", "cpu", "--smoke", "--out", out)
+    assert bench(*words, "--only", "peak,loader") == 0
+    before = json.loads(out.read_text())["items"]
+    assert bench(*words, "--only", "loader", "--fresh") == 0
+    after = json.loads(out.read_text())["items"]
+    loader = next(key for key in before if key.startswith("loader"))
+    assert after["peak"] == before["peak"]
+    assert after[loader] != before[loader]
+
+
 def test_what_failed_is_measured_again(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks.gpu import Bench as Measuring
 
@@ -59,6 +73,25 @@ def test_what_failed_is_measured_again(bench: Bench, tmp_path: Path, monkeypatch
     assert "ZeroDivisionError" in json.loads(out.read_text())["items"]["peak"]["error"]
     assert bench(*words) == 0
     assert "error" not in json.loads(out.read_text())["items"]["peak"]
+
+
+def test_synchronisations_are_found_where_they_happen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.gpu_framework import Synchronisations
+    from resnet_lit.module import Tally
+
+    class Waits:  # stands in for a tensor on a GPU, whose value torch warns of
+        def __truediv__(self, other: object) -> Waits:
+            warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+            return self
+
+    watch = Synchronisations("unused", 0, 1)
+    watch.open(None)  # type: ignore[arg-type]
+    Tally.compute(SimpleNamespace(loss=Waits(), correct=Waits(), count=Waits()))  # type: ignore[arg-type]
+    found = watch.close()
+    assert found["at_readings"] == {}
+    assert [place.split("/")[-1].split(":")[0] for place in found["elsewhere"]] == ["module.py"]
+    assert sum(found["elsewhere"].values()) == 2
 
 
 @pytest.mark.slow
