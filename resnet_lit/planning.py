@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,8 @@ def plan(runs: Sequence[tuple[Config, Path]], *, seconds: float = SECONDS, say: 
     for number, run in enumerate(planned):
         if run.status not in records.ENDED:
             kinds.setdefault(pace_key(run.config), []).append(number)
+    if kinds and (load := os.getloadavg()[0]) > records.usable_cores() / 2:
+        say(f"the machine is busy (load {load:.1f} on {records.usable_cores()} cores): the forecast holds while it stays so")
     for number, members in enumerate(kinds.values(), start=1):
         place = f"[{number}/{len(kinds)}] " if len(kinds) > 1 else ""
         waiting = members
