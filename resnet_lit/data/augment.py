@@ -9,7 +9,6 @@ An augmentation of your own is any class with the two methods of `Augmentation`;
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -149,21 +148,20 @@ def _wide(images: Tensor) -> Tensor:
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Rotate about the middle, counter-clockwise by `degrees` (N,); nearest pixel, zeros from outside."""
-    n, _, height, width = images.shape
-    if n == 0:
-        return images
-    angles = [math.radians(-(d % 360)) for d in degrees.tolist()]
-    # the inverse rotation, from output to input, in units of half the image: (2, 2, N, 1, 1)
-    inverse = torch.tensor([[math.cos(a), math.sin(a), -math.sin(a), math.cos(a)] for a in angles]).view(n, 2, 2)
-    inverse = inverse / torch.tensor([[0.5 * width], [0.5 * height]])
-    inverse = inverse.permute(1, 2, 0)[..., None, None].to(images.device, non_blocking=True)
-    x = torch.linspace((1 - width) * 0.5, (width - 1) * 0.5, width, device=images.device)
-    y = torch.linspace((1 - height) * 0.5, (height - 1) * 0.5, height, device=images.device)[:, None]
-    # products and sums, not a matrix product: that may be rounded to TF32
-    grid = torch.stack([x * inverse[0, 0] + y * inverse[0, 1], x * inverse[1, 0] + y * inverse[1, 1]], dim=-1)
-    rotated = F.grid_sample(images.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return rotated.to(images.dtype)
+    """Rotate about the middle, counter-clockwise by `degrees` (N,), on the CPU; nearest pixel, zeros from outside."""
+    n, channels, height, width = images.shape
+    angles = torch.deg2rad(-(degrees.double() % 360))
+    cos, sin = (f(angles).float().view(n, 1, 1).to(images.device, non_blocking=True) for f in (torch.cos, torch.sin))
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    x = torch.arange(width, device=images.device) - middle_x
+    y = (torch.arange(height, device=images.device) - middle_y)[:, None]
+    # where each pixel of the result comes from: (N, H, W)
+    column = (x * cos + y * sin).add_(middle_x).round_()
+    row = (y * cos - x * sin).add_(middle_y).round_()
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    pixel = torch.where(inside, row * width + column, 0).long().view(n, 1, -1)
+    rotated = images.view(n, channels, -1).gather(2, pixel.expand(-1, channels, -1))
+    return rotated.mul_(inside.view(n, 1, -1)).view(images.shape)
 
 
 def blur(images: Tensor, kernel_size: int, sigmas: Tensor, mask: Tensor | None = None) -> Tensor:
