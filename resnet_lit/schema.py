@@ -338,6 +338,11 @@ def _check(config: Config) -> None:
         raise ConfigError(f"trainer.devices={trainer.devices}: must be at least 1, or auto (try trainer.devices=1)")
     if not re.search(r"[A-Za-z0-9]", config.name):
         raise ConfigError(f"name={config.name}: must have a letter or a digit (try name=mine)")
+    if config.compile == "max-autotune" and trainer.accumulate_grad_batches > 1:
+        raise ConfigError(
+            "compile=max-autotune: its CUDA graphs write over gradients that "
+            f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches} sums up; use compile=default"
+        )
     if trainer.max_steps == 0:
         raise ConfigError("trainer.max_steps=0: must be at least 1, or -1 for no limit (try trainer.max_steps=1000)")
     for group in ("callbacks", "logger"):

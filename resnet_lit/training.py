@@ -384,6 +384,7 @@ def _quieten(config: Config) -> None:
         ".*does not have many workers.*",
         ".*You requested to overfit.*",
         ".*was called before the ``update`` method.*",
+        ".*Please use the new API settings to control TF32.*",  # torch 2.9 to 2.11, of what Lightning does
     ):
         warnings.filterwarnings("ignore", text)
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")

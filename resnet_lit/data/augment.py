@@ -150,6 +150,8 @@ def _wide(images: Tensor) -> Tensor:
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     """Rotate about the middle, counter-clockwise by `degrees` (N,), on the CPU; nearest pixel, zeros from outside."""
     n, channels, height, width = images.shape
+    if n == 0:
+        return images
     angles = torch.deg2rad(-(degrees.double() % 360))
     cos, sin = (f(angles).float().view(n, 1, 1).to(images.device, non_blocking=True) for f in (torch.cos, torch.sin))
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
