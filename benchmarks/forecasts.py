@@ -1,6 +1,6 @@
 """The planner's forecasts against the real runs made right after them.
 
-python -m benchmarks.forecasts                 # all that is not measured yet: about 40 minutes on 2 cores
+python -m benchmarks.forecasts                 # all that is not measured yet: about 35 minutes on 2 cores
 python -m benchmarks.forecasts --only=3        # the third alone
 python -m benchmarks.forecasts --to=DIR        # forecasts.json, forecasts.md and the runs lie in DIR (default outputs/forecasts)
 
@@ -26,22 +26,22 @@ from resnet_lit.typed import duration
 SMALL = ("+experiment=model1", "name=small", "model.blocks=[1,1,1]", "model.strides=[2,2,2]")  # 51 M multiply-adds
 TINY = ("+experiment=model1", "name=tiny", "model.blocks=[1,1,1]", "model.channels=[16,32,64]", "model.strides=[1,2,2]")
 RUNS: dict[str, tuple[str, ...]] = {  # five to ten minutes each where Model 4 trains 80 to 100 images/s
-    "Model 4, eager, batch 128, ends within an epoch": ("+experiment=model4", "trainer.max_steps=250", "compile=false"),
+    "Model 4, eager, batch 128, ends within an epoch": ("+experiment=model4", "trainer.max_steps=180", "compile=false"),
     "Model 4, compiled, batch 64, Adam": (
         *("+experiment=model4", "data.batch_size=64", "optimizer=adam", "compile=default"),
-        *("data.limit_train=12000", "trainer.max_epochs=3"),
+        *("data.limit_train=7000", "trainer.max_epochs=3"),
     ),
-    "small, compiled, batch 128": (*SMALL, "compile=default", "trainer.max_epochs=4"),
+    "small, compiled, batch 128": (*SMALL, "compile=default", "trainer.max_epochs=3"),
     "Model 2, eager, batch 256, all augmentations": (
         *("+experiment=model2", "data.batch_size=256", "augment=all", "compile=false"),
-        *("data.limit_train=25000", "trainer.max_epochs=3"),
+        *("data.limit_train=15000", "trainer.max_epochs=3"),
     ),
     "tiny, eager, batch 32, the paper's protocol": (
         *TINY,
         "data.batch_size=32",
         "protocol=paper",
         "compile=false",
-        "trainer.max_epochs=5",
+        "trainer.max_epochs=6",
     ),
 }
 
