@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lit.config import Config, explain, folder_name, from_hydra
-from resnet_lit.typed import Refused
+from resnet_lit.schema import Sweep
+from resnet_lit.typed import Refused, build
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Preflight(Callback):
             if not str(config.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper"):
                 from_hydra(config)  # another sweeper chooses its cells as it goes: each is checked when it comes
                 return
-            expanded = _expand(config)
+            build(Sweep, config.sweep, "sweep.")  # the axes of a sweep file are made of it
+            expanded = expand(config)
             if not expanded:
                 refuse(f"{' '.join(_typed(config))}: no run at all; a glob matches nothing")
             for words in expanded:
@@ -77,8 +79,8 @@ def _typed(config: DictConfig) -> list[str]:
     return [str(word) for word in OmegaConf.to_container(config.hydra.overrides.task, resolve=False)]  # type: ignore[union-attr]
 
 
-def _expand(config: DictConfig) -> list[list[str]]:
-    """The words of each cell, as Hydra's own sweeper makes them."""
+def expand(config: DictConfig) -> list[list[str]]:
+    """The words of each cell of a composed config, as Hydra's own sweeper makes them from its axes and the words typed."""
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     loader = GlobalHydra.instance().config_loader()
     overrides = OverridesParser.create(config_loader=loader).parse_overrides([*params, *config.hydra.overrides.task])

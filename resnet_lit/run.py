@@ -175,6 +175,7 @@ def _start(config: Config, folder: Path, command: str | None, known_as: str) -> 
         "name": config.name,
         "label": config.label,
         "debug": config.is_debug,
+        "scale": config.scale,
         "command": command,
         "config": to_mapping(config),
         "seed": config.seed,
