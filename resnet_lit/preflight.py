@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,8 @@ class Preflight(Callback):
             if not expanded:
                 refuse(f"{' '.join(_typed(config))}: no run at all; a glob matches nothing")
             for words in expanded:
-                composed = compose_once(config, words)
-                typed = from_hydra(composed)
-                folder = Path(str(config.hydra.sweep.dir)) / str(composed.hydra.sweep.subdir)
-                cells.append(Cell(tuple(words), typed, folder))
+                typed = compose_once(config, words)
+                cells.append(Cell(tuple(words), typed, Path(str(config.hydra.sweep.dir)) / folder_name(typed)))
         except Refused as error:
             refuse(str(error))
         except (HydraException, OmegaConfBaseException) as error:
@@ -87,20 +86,27 @@ def expand(config: DictConfig) -> list[list[str]]:
     return BasicSweeper.split_arguments(overrides, None)[0]
 
 
-def _remember_composed() -> Any:
-    """Let Hydra's loader compose each cell once only, with its folder settled: workers need no resolver of ours."""
+def _remember_composed() -> Callable[[DictConfig, list[str]], Config]:
+    """Let Hydra's loader compose each cell once only, with its folder settled: workers need no resolver of ours.
+
+    Returns what composes a cell for the first time, checks it and gives its typed config.
+    """
     loader = GlobalHydra.instance().config_loader()
     compose = loader.load_sweep_config
     known: dict[tuple[str, ...], DictConfig] = {}
 
+    def compose_once(master_config: DictConfig, words: list[str]) -> Config:
+        composed = compose(master_config, list(words))
+        typed = from_hydra(composed)
+        with open_dict(composed):
+            OmegaConf.update(composed, "hydra.sweep.subdir", folder_name(typed))
+        known[tuple(words)] = composed
+        return typed
+
     def load_sweep_config(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        key = tuple(sweep_overrides)
-        if key not in known:
-            composed = compose(master_config, list(sweep_overrides))
-            with open_dict(composed):
-                OmegaConf.update(composed, "hydra.sweep.subdir", folder_name(from_hydra(composed)))
-            known[key] = composed
-        return copy.deepcopy(known[key])
+        if tuple(sweep_overrides) not in known:
+            compose_once(master_config, sweep_overrides)
+        return copy.deepcopy(known[tuple(sweep_overrides)])
 
     loader.load_sweep_config = load_sweep_config  # type: ignore[method-assign]
-    return load_sweep_config
+    return compose_once

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 
 from resnet_lit import paper
 from resnet_lit.config import CONF, folder_name, from_hydra, load
@@ -23,7 +25,8 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 def axes(*words: str) -> list[list[str]]:
     """The words of each run of a sweep, in order."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return expand(compose("config", list(words), return_hydra_config=True))
+        loader = GlobalHydra.instance().config_loader()
+        return expand(loader.load_configuration("config", list(words), run_mode=RunMode.MULTIRUN))
 
 
 def configs(*words: str) -> list[Config]:
