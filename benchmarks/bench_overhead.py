@@ -28,13 +28,13 @@ from resnet_lit.run import run
 from resnet_lit.schema import Config
 from resnet_lit.training import build_network
 
-ROUNDS, STEPS = 9, 500
+ROUNDS, STEPS, BATCH = 9, 500, 4
 WORDS = (
     "+experiment=model4",
-    "model.blocks=[1,1]",
-    "model.channels=[4,8]",
+    "model.blocks=[1]",
+    "model.channels=[4]",
     "model.pool=null",
-    "data.batch_size=32",
+    f"data.batch_size={BATCH}",
     "compile=false",
     "trainer.max_epochs=200",
     "threads=1",
@@ -84,7 +84,7 @@ def side(what: str) -> None:
             optimizer.zero_grad()
             F.cross_entropy(classifier(images), targets).backward()
             optimizer.step()
-        return STEPS * 32
+        return STEPS * BATCH
 
     serve(loop)
 
@@ -92,7 +92,7 @@ def side(what: str) -> None:
 def main() -> None:
     sides = {name: Side("benchmarks.bench_overhead", name) for name in ("bare", "lightning", "resnet_lit")}
     rates = alternate(sides, ROUNDS)
-    micros = {name: [32 / rate * 1e6 for rate in found] for name, found in rates.items()}
+    micros = {name: [BATCH / rate * 1e6 for rate in found] for name, found in rates.items()}
     print(f"\nA step of a small network, {ROUNDS} rounds of {STEPS} steps, one thread")
     for name, found in micros.items():
         print(f"  {name:12} {statistics.median(found):>8,.0f} us  ({min(found):,.0f} to {max(found):,.0f})")

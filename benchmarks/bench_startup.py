@@ -44,8 +44,10 @@ def main() -> None:
             for name, words in COMMANDS.items():
                 run = ["hydra.run.dir=" + tempfile.mkdtemp(dir=folder)] if "step" in name else []
                 started = time.perf_counter()
-                subprocess.run([sys.executable, *words, *run], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+                ended = subprocess.run([sys.executable, *words, *run], capture_output=True, text=True, check=False)
                 seconds[name].append(time.perf_counter() - started)
+                if ended.returncode != (2 if "refused" in name else 0):
+                    sys.exit(f"{name}: ended with status {ended.returncode}: {ended.stderr}")
     medians = {}
     print(f"\nSeconds from Enter, {ROUNDS} rounds")
     for name, found in seconds.items():

@@ -17,6 +17,7 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.hydra import Hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -52,15 +53,7 @@ CONF = next((p for p in (_PACKAGE.parent / "conf", _PACKAGE / "conf") if (p / "c
 
 OUTPUTS = "outputs"
 ADDED_GROUPS = ("experiment", "debug", "sweep", "cell", "scale")  # not in the defaults list: they need a plus
-UNNAMED_GROUPS = (
-    "experiment",
-    "debug",
-    "sweep",
-    "cell",
-    "scale",
-    "logger",
-    "callbacks",
-)  # a choice there says nothing that the values do not
+UNNAMED_GROUPS = (*ADDED_GROUPS, "logger", "callbacks")  # a choice there says nothing that the values do not
 LABEL_LENGTH = 100
 MOST_CHOICES = 12  # in an error message
 
@@ -77,7 +70,7 @@ def load(*overrides: str, config_dir: str | Path | None = None) -> Config:
     """
     extra = [] if config_dir is None else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
     try:
-        with _own_hydra():
+        with own_hydra():
             return from_hydra(hydra_compose("config", [*overrides, *extra], return_hydra_config=True))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, overrides, config_dir)) from error
@@ -124,14 +117,16 @@ OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 
 @contextmanager
-def _own_hydra() -> Iterator[None]:
+def own_hydra() -> Iterator[Hydra]:
     """Compose beside a Hydra that may be running already (a notebook, a job), and leave it as it was."""
     state = GlobalHydra.instance()
     running = state.hydra
     state.clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3", job_name="train"):
-            yield
+            own = GlobalHydra.instance().hydra
+            assert own is not None
+            yield own
     finally:
         state = GlobalHydra.instance()
         state.clear()
@@ -220,7 +215,7 @@ def explain(error: Exception, words: Sequence[str], config_dir: str | Path | Non
     """One line for an error of Hydra's: which word does not fit, and the nearest that does."""
     extra = [] if config_dir is None else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
     try:
-        with _own_hydra():
+        with own_hydra():
             hydra_compose("config", extra)  # makes the search path known
             loader = GlobalHydra.instance().config_loader()
             overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(words))

@@ -108,7 +108,7 @@ class LitClassifier(LightningModule):
         images, targets = batch
         logits = self(images)
         self.evaluation.update(logits, targets, self.loss(logits, targets))
-        self.outputs.append((logits.float().cpu(), targets.cpu()))
+        self.outputs.append((logits.float().clone(), targets))  # a copy: a CUDA graph writes over what it gave before
 
     def on_validation_epoch_start(self) -> None:
         self.evaluation.reset()
@@ -120,6 +120,9 @@ class LitClassifier(LightningModule):
     def on_test_epoch_start(self) -> None:
         self.evaluation.reset()
         self.outputs.clear()
+
+    def on_test_epoch_end(self) -> None:
+        self.outputs = [(logits.cpu(), targets.cpu()) for logits, targets in self.outputs]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["resnet_lit"] = self.content

@@ -21,7 +21,7 @@ def number_format(precision: str | int | None) -> torch.dtype:
 def measured_peak(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP/s of the fastest of a few matrix products on `device`, all of the process's threads at work; about 0.1 s."""
     size = SIZES.get(device.type, ACCELERATOR_SIZE)
-    a = torch.ones(size, size, device=device, dtype=dtype)
+    a = torch.randn(size, size, device=device).to(dtype)  # equal numbers would multiply faster
     times = []
     for _ in range(ROUNDS + 1):  # the first one warms up
         _wait(device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lit.config import Config, explain, folder_name, from_hydra
+from resnet_lit import planning
+from resnet_lit.config import Config, explain, folder_name, from_hydra, own_hydra
 from resnet_lit.schema import Sweep
-from resnet_lit.typed import Refused, build
+from resnet_lit.typed import ConfigError, Refused, build
 
 
 @dataclass(frozen=True)
@@ -54,23 +56,48 @@ class Preflight(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Compose and check every cell once. Hydra asks for each twice more and gets what was composed here."""
-        words: list[str] = []
         try:
-            compose_once = _remember_composed()
-            if not str(config.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper"):
-                from_hydra(config)  # another sweeper chooses its cells as it goes: each is checked when it comes
-                return
-            build(Sweep, config.sweep, "sweep.")  # the axes of a sweep file are made of it
-            expanded = expand(config)
-            if not expanded:
-                refuse(f"{' '.join(_typed(config))}: no run at all; a glob matches nothing")
-            for words in expanded:
-                typed = compose_once(config, words)
-                cells.append(Cell(tuple(words), typed, Path(str(config.hydra.sweep.dir)) / folder_name(typed)))
+            cells.extend(_cells(config))
+            if cells:
+                planning.check_sweep([(cell.config, cell.folder) for cell in cells])
         except Refused as error:
             refuse(str(error))
-        except (HydraException, OmegaConfBaseException) as error:
-            refuse(explain(error, words or _typed(config)))
+
+
+def cells_of(words: Sequence[str], *, config_dir: str | None = None, multirun: bool = False) -> list[Cell]:
+    """What a command line would run, and where: one cell, or those of a multirun. Raises Refused."""
+    extra = [] if config_dir is None else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
+    try:
+        with own_hydra() as hydra:
+            multirun = multirun or hydra.get_mode("config", [*words, *extra]) == RunMode.MULTIRUN  # a sweep file says so
+            mode = RunMode.MULTIRUN if multirun else RunMode.RUN
+            config = hydra.compose_config("config", [*words, *extra], mode, with_log_configuration=False)
+            if multirun and not (found := _cells(config)):
+                raise ConfigError("hydra/sweeper: chooses its cells as it goes: plan one of them")
+            return found if multirun else [Cell(tuple(words), from_hydra(config), Path(str(config.hydra.run.dir)))]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error, words, config_dir)) from error
+
+
+def _cells(config: DictConfig) -> list[Cell]:
+    """The cells of a multirun, composed and checked; none where a sweeper chooses them as it goes. Raises Refused."""
+    words: list[str] = []
+    try:
+        compose_once = _remember_composed()
+        if not str(config.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper"):
+            from_hydra(config)  # each is checked when it comes
+            return []
+        build(Sweep, config.sweep, "sweep.")  # the axes of a sweep file are made of it
+        expanded = _expand(config)
+        if not expanded:
+            raise ConfigError(f"{' '.join(_typed(config))}: no run at all; a glob matches nothing")
+        found = []
+        for words in expanded:
+            typed = compose_once(config, words)
+            found.append(Cell(tuple(words), typed, Path(str(config.hydra.sweep.dir)) / folder_name(typed)))
+        return found
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error, words or _typed(config))) from error
 
 
 def _typed(config: DictConfig) -> list[str]:
@@ -78,8 +105,8 @@ def _typed(config: DictConfig) -> list[str]:
     return [str(word) for word in OmegaConf.to_container(config.hydra.overrides.task, resolve=False)]  # type: ignore[union-attr]
 
 
-def expand(config: DictConfig) -> list[list[str]]:
-    """The words of each cell of a composed config, as Hydra's own sweeper makes them from its axes and the words typed."""
+def _expand(config: DictConfig) -> list[list[str]]:
+    """The words of each cell, as Hydra's own sweeper makes them."""
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     loader = GlobalHydra.instance().config_loader()
     overrides = OverridesParser.create(config_loader=loader).parse_overrides([*params, *config.hydra.overrides.task])

@@ -23,11 +23,10 @@ from typing import Any
 
 import yaml
 
+from resnet_lit import planning
 from resnet_lit import record as records
 from resnet_lit.callbacks.interrupt import Interrupt, Interrupted
 from resnet_lit.config import OUTPUTS, folder_name
-from resnet_lit.data import sources
-from resnet_lit.data.paths import cache_folder, data_root
 from resnet_lit.identity import differences, identity
 from resnet_lit.plugins import source_of
 from resnet_lit.record import Busy, FolderError, Record
@@ -59,6 +58,7 @@ def run(config: Config, folder: str | Path | None = None, *, command: str | None
         return done
     new = not folder.exists() or not any(folder.iterdir())  # Hydra may have made it already
     try:
+        planning.check_run(config, folder)
         folder.mkdir(parents=True, exist_ok=True)
         with records.lock(folder), _logging_to(folder / LOG), Interrupt().installed() as interrupt:
             if not config.is_debug and (done := _ended(folder)) is not None:  # while this process was waiting for the lock
@@ -149,6 +149,9 @@ def _check_data(config: Config, folder: Path, found: Record, seen: dict[Any, tup
     """Refuse a folder whose run saw other data than `data.root` now names; where it names none, the record stands."""
     if "data" not in found:
         return
+    from resnet_lit.data import sources  # NumPy and Pillow: a quarter of the time of an answer that needs neither
+    from resnet_lit.data.paths import cache_folder, data_root
+
     data, root = config.data, data_root(config.data.name, config.data.root)
     options: dict[str, Any] = {
         "cache_dir": cache_folder(data.cache),

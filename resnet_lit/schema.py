@@ -170,10 +170,27 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """What concerns all runs of a sweep file (+sweep=NAME)."""
+class Budget:
+    """What a run may cost: the forecast (python -m resnet_lit.plan) is made before it starts."""
 
-    seeds: int = setting(1, "seeds of each cell: seed=0, 1, …; all cells with the first one come first", least=1, example=5)
+    hours: float | None = setting(None, "hours that a run may take; null: no forecast is made", above=0, example=8)
+    on_exceed: Literal["refuse", "warn"] = setting("refuse", "what comes of a run, or a multirun, that will not fit")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A multirun as a whole."""
+
+    seeds: int = setting(
+        1,
+        "seeds of each run of a sweep file (+sweep=NAME): all runs with seed=0 come first, then those with seed=1, …",
+        least=1,
+        example=5,
+        result=False,
+    )
+    hours: float | None = setting(
+        None, "hours that all runs to do may take together; null: no forecast is made", above=0, example=24, result=False
+    )
 
 
 @dataclass(frozen=True)
@@ -216,7 +233,8 @@ class Config:
     callbacks: dict[str, Any] = setting({}, "further Lightning callbacks: a name, its _target_ and arguments")
     logger: dict[str, Any] = setting({}, "Lightning loggers: a name, its _target_ and arguments", result=False)
     checkpoint: Checkpoint = section(Checkpoint, result=False)
-    sweep: Sweep = section(Sweep, result=False)
+    budget: Budget = section(Budget, result=False)
+    sweep: Sweep = section(Sweep)
 
     @property
     def is_debug(self) -> bool:
@@ -331,6 +349,11 @@ def _check(config: Config) -> None:
         raise ConfigError(f"trainer.devices={trainer.devices}: must be at least 1, or auto (try trainer.devices=1)")
     if not re.search(r"[A-Za-z0-9]", config.name):
         raise ConfigError(f"name={config.name}: must have a letter or a digit (try name=mine)")
+    if config.compile == "max-autotune" and trainer.accumulate_grad_batches > 1:
+        raise ConfigError(
+            "compile=max-autotune: its CUDA graphs write over gradients that "
+            f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches} sums up; use compile=default"
+        )
     if trainer.max_steps == 0:
         raise ConfigError("trainer.max_steps=0: must be at least 1, or -1 for no limit (try trainer.max_steps=1000)")
     for group in ("callbacks", "logger"):

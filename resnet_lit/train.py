@@ -31,6 +31,7 @@ from resnet_lit.config import CONF, explain, from_hydra, split_config_dir
 from resnet_lit.record import Busy, Record
 from resnet_lit.run import resume, run
 from resnet_lit.typed import ConfigError, Refused
+from resnet_lit.usage import usage
 
 REFUSED, BUSY = 2, 75
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "data.cache", "resume")  # never swept over: a comma in them is part of the name
@@ -67,7 +68,7 @@ def _command() -> str:
     return shlex.join(["python", "-m", "resnet_lit.train", *sys.argv[1:]])
 
 
-def _literal(word: str) -> str:
+def literal(word: str) -> str:
     """Quote a value that is a path: `=` and `,` in it mean nothing to the user, but for a list of files to sweep over."""
     key, equals, value = word.partition("=")
     name = key.lstrip("+")
@@ -88,13 +89,16 @@ def _resumed(words: list[str]) -> Path | None:
 
 def main() -> None:
     """The command. Hydra reads the words; what it or we refuse is one line, not a traceback (HYDRA_FULL_ERROR=1 shows it)."""
-    words = [_literal(word) for word in sys.argv[1:]]
+    words = [literal(word) for word in sys.argv[1:]]
     sys.argv[1:] = words
     show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us
     job.end_with_parent()
     try:
-        if (folder := _resumed(words)) is not None:
+        if {"-h", "--help"} & {*words}:
+            print(usage(words))
+            status = 0
+        elif (folder := _resumed(words)) is not None:
             logging.basicConfig(level=logging.INFO, format="%(message)s")
             status = closing.single(resume(folder, command=_command()), folder)
         else:

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Length:
 
     steps_per_epoch: int
     epochs: float
+    batches_per_epoch: int
 
     @property
     def steps(self) -> int:
@@ -73,9 +74,8 @@ def run_length(config: Config, train_images: int) -> Length:
         epochs = min(epochs, trainer.max_steps / steps)
     if trainer.fast_dev_run:
         epochs = 1.0
-    return Length(
-        steps, epochs if math.isfinite(epochs) else 1.0
-    )  # only max_time ends it: schedules take an epoch as their length
+    epochs = epochs if math.isfinite(epochs) else 1.0  # only max_time ends it: schedules take an epoch as their length
+    return Length(steps, epochs, batches)
 
 
 def build_network(model: Model, num_classes: int, in_channels: int = 3, image_size: int = 32) -> nn.Module:
@@ -115,10 +115,17 @@ def load_module(path: str | Path) -> LitClassifier:
     return module.eval()
 
 
-def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, begin: Callable[[], None]) -> None:
+def train(
+    config: Config,
+    folder: Path,
+    outcome: Record,
+    interrupt: Interrupt,
+    begin: Callable[[], None],
+    watching: Sequence[Callback] = (),
+) -> None:
     """Train, choose, test. `outcome` is filled as results come, so that it holds what there is whatever happens.
 
-    begin: called when config and data have proved to fit, just before anything is written.
+    begin: called when config and data have proved to fit, just before anything is written. watching: further callbacks.
 
     Goes on from the newest whole checkpoint in `folder` where there is one. Raises Diverged, Interrupted, Refused, and what
     torch raises.
@@ -183,7 +190,7 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
     compilation = Compilation(mode, config, (channels, size, size), timing)
     step = state["global_step"] if state is not None else None
     loggers = build_loggers(config, folder, step)
-    mine = [entry for entry in map(_build, config.callbacks.values()) if entry is not None]
+    mine = [*watching, *(entry for entry in map(_build, config.callbacks.values()) if entry is not None)]
     if config.data.batch_size % max(1, _processes(config)):
         raise ConfigError(
             f"data.batch_size={config.data.batch_size}: no multiple of the {_processes(config)} devices that share it"
@@ -194,6 +201,8 @@ def train(config: Config, folder: Path, outcome: Record, interrupt: Interrupt, b
         [timing, compilation, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), saver],
         folder,
     )
+    if config.trainer.sync_batchnorm and trainer.strategy.root_device.type == "cpu":
+        raise ConfigError("trainer.sync_batchnorm=true: works on GPUs alone (torch); set trainer.sync_batchnorm=false")
     outcome["hardware"]["devices"] = _devices(trainer)
     outcome["peak"] = peak = _peak(config, trainer)
     if outcome["model"]["macs"] is not None:
@@ -375,6 +384,7 @@ def _quieten(config: Config) -> None:
         ".*does not have many workers.*",
         ".*You requested to overfit.*",
         ".*was called before the ``update`` method.*",
+        ".*Please use the new API settings to control TF32.*",  # torch 2.9 to 2.11, of what Lightning does
     ):
         warnings.filterwarnings("ignore", text)
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")

@@ -291,6 +291,48 @@ def test_two_processes_see_what_one_sees(tmp_path) -> None:
     assert read(tmp_path / "two")["hardware"]["devices"] == ["cpu", "cpu"]
 
 
+WITHOUT_BATCHNORM = """
+from torch import nn
+
+class Plain(nn.Sequential):
+    def __init__(self, num_classes):
+        super().__init__(nn.Conv2d(3, 4, 3, stride=4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(num_classes))
+        import torch
+        self(torch.zeros(1, 3, 32, 32))
+"""
+
+
+def test_two_processes_learn_what_one_learns(tmp_path) -> None:
+    """But for BatchNorm, whose statistics are of half a batch each, the loss curves are those of one process."""
+    (tmp_path / "plain.py").write_text(WITHOUT_BATCHNORM)
+    words = [*TINY, "model={_target_: plain.Plain, name: plain}", "trainer.accelerator=cpu", "augment=all", "data.batch_size=64"]
+    ended = start(*words, "hydra.run.dir=one", cwd=tmp_path)
+    assert ended.wait(timeout=200) == 0, ended.communicate()
+    two = ["-m", *words, "trainer.devices=2", "trainer.strategy=ddp", "hydra.sweep.dir=two", "seed=0,1"]
+    ended = start(*two, cwd=tmp_path)
+    assert ended.wait(timeout=300) == 0, ended.communicate()
+    folders = [tmp_path / "one", *sorted((tmp_path / "two").rglob("result.json"))]
+    assert len(folders) == 3
+    by_seed = {read(path.parent)["seed"]: path.parent for path in folders[1:]}
+    curves = []
+    for folder in (tmp_path / "one", by_seed[0], by_seed[1]):
+        with (folder / "metrics.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        curves.append([float(row[name]) for name in ("train/loss_epoch", "val/loss") for row in rows if row[name]])
+    assert len(curves[0]) == 4
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+    assert curves[0] != pytest.approx(curves[2], rel=1e-3)  # another seed is another run
+
+
+def test_batchnorm_over_processes_needs_gpus(tmp_path) -> None:
+    words = [*TINY, "trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp", "trainer.sync_batchnorm=true"]
+    process = start(*words, "hydra.run.dir=run", cwd=tmp_path)
+    output = process.communicate()[0]
+    assert process.returncode == 2
+    assert output.startswith("trainer.sync_batchnorm=true: works on GPUs alone")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_the_trainer_refuses_is_one_line(tmp_path) -> None:
     process = start(*TINY, "trainer.strategy=foo", "hydra.run.dir=run", cwd=tmp_path)
     output = process.communicate()[0]

@@ -69,16 +69,18 @@ class Compilation(Callback):
         images = torch.zeros(module.compiled_batch, *self.image_shape, dtype=torch.uint8, device=device)
         targets = torch.zeros(len(images), dtype=torch.int64, device=device)
         before = [buffer.clone() for buffer in module.buffers()]
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        evaluating = torch.inference_mode if self.inference_mode else torch.no_grad
+        try:
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                module.train()
+                with precision.train_step_context():
+                    loss = module.loss(module(images), targets)
+                # not `backward`: no parameter gets a gradient, and DDP hears nothing of it
+                torch.autograd.grad(loss, [parameter for parameter in module.parameters() if parameter.requires_grad])
+                module.eval()
+                with precision.val_step_context(), evaluating():
+                    module(images)
+        finally:
             module.train()
-            with precision.train_step_context():
-                loss = module.loss(module(images), targets)
-            # not `backward`: no parameter gets a gradient, and DDP hears nothing of it
-            torch.autograd.grad(loss, [parameter for parameter in module.parameters() if parameter.requires_grad])
-            module.eval()
-            evaluating = torch.inference_mode if self.inference_mode else torch.no_grad
-            with precision.val_step_context(), evaluating():
-                module(images)
-            module.train()
-        for buffer, value in zip(module.buffers(), before, strict=True):
-            buffer.copy_(value)
+            for buffer, value in zip(module.buffers(), before, strict=True):
+                buffer.copy_(value)

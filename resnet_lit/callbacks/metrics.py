@@ -77,8 +77,8 @@ class Metrics(Callback):
         self._images += len(batch[1]) * trainer.world_size
         step = trainer.global_step
         if step % self.every_steps == 0 and step != self._last[0] and not trainer.is_last_batch:
+            self._read_training(trainer, pl_module)  # waits for what the device has still to compute
             with self.timing.during("logging"):
-                self._read_training(trainer, pl_module)
                 self._write(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -88,9 +88,9 @@ class Metrics(Callback):
                 self._write(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step != self._last[0]:
+            self._read_training(trainer, pl_module)
         with self.timing.during("logging"):
-            if trainer.global_step != self._last[0]:
-                self._read_training(trainer, pl_module)
             sums, count = self._epoch, self._epoch["count"]
             if count:
                 self._row.update({"train/loss_epoch": sums["loss"] / count, "train/accuracy_epoch": sums["accuracy"] / count})

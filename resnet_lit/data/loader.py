@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnet_lit.data.augment import Augment, Augmentation
+from resnet_lit.data.augment import Augmentation
 from resnet_lit.data.errors import DataError
 
 
@@ -67,8 +67,6 @@ class BatchLoader:
         self.rank, self.world_size = rank, world_size
         self.device = torch.device(device) if device is not None else images.device
         self._epoch, self._batches, self._resuming = 0, 0, False
-        # made once for the whole set; one of another class may do anything in its __call__
-        self._windows = augment.windows(images, self.indices) if type(augment) is Augment else None
 
         full, rest = divmod(len(self.indices), batch_size)
         smallest = batch_size if drop_last or not rest else rest
@@ -110,30 +108,23 @@ class BatchLoader:
         # A generator: nothing here runs before the first batch is asked for, and by then Lightning has set the epoch.
         epoch, first = self._epoch, self._batches if self._resuming else 0
         self._batches, self._resuming = first, False
-        order = torch.arange(len(self.indices))  # places in `indices`
+        order = self.indices
         if self.shuffle:
-            order = torch.randperm(len(order), generator=generator(self.seed, "order", epoch))
-        order = order.to(self.images.device)
+            order = order[torch.randperm(len(order), generator=generator(self.seed, "order", epoch)).to(order.device)]
         for step in range(first, len(self)):
             self._batches = step + 1
             yield self._batch(order[step * self.batch_size : (step + 1) * self.batch_size], epoch, step)
 
-    def _batch(self, places: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """This process's share of the global batch of the images at `places` in `indices`."""
-        count = len(places)
+    def _batch(self, indices: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """This process's share of the global batch `indices`."""
+        count = len(indices)
         share, more = divmod(count, self.world_size)
         start = self.rank * share + min(self.rank, more)
         mine = slice(start, start + share + (self.rank < more))
-        places = places[mine]
-        indices = self.indices.index_select(0, places)
-        targets = self.targets.index_select(0, indices).to(self.device, non_blocking=True)
-        if self.augment is None:
-            return self.images.index_select(0, indices).to(self.device, non_blocking=True), targets
-        height, width = self.images.shape[2:]
-        drawn = self.augment.draw(count, height, width, generator(self.seed, "augment", epoch, step))
-        drawn = {name: values[mine] for name, values in drawn.items()}
-        if self._windows is not None:
-            assert isinstance(self.augment, Augment)
-            return self.augment.cut(self._windows, places, drawn).to(self.device, non_blocking=True), targets
-        images = self.images.index_select(0, indices).to(self.device, non_blocking=True)
-        return self.augment(images, drawn), targets
+        images = self.images.index_select(0, indices[mine]).to(self.device, non_blocking=True)
+        targets = self.targets.index_select(0, indices[mine]).to(self.device, non_blocking=True)
+        if self.augment is not None:
+            height, width = images.shape[-2:]
+            drawn = self.augment.draw(count, height, width, generator(self.seed, "augment", epoch, step))
+            images = self.augment(images, {name: values[mine] for name, values in drawn.items()})
+        return images, targets

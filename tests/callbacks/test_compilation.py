@@ -51,6 +51,24 @@ def test_what_does_not_compile_trains_eagerly_and_says_so_once(tmp_path, monkeyp
     assert content["compile"] is None
 
 
+def test_what_compiles_for_training_alone_trains_eagerly_and_truly(tmp_path, monkeypatch) -> None:
+    """The trial fails half-way, in evaluation mode: training must not go on in it."""
+
+    def half(forward, **_):
+        def call(images):
+            if not torch.is_grad_enabled():
+                raise RuntimeError("evaluation does not compile")
+            return forward(images)
+
+        return call
+
+    plain = train(tmp_path / "plain", "deterministic=true", "model.dropout=0.2")
+    monkeypatch.setattr(torch, "compile", half)
+    tried = train(tmp_path / "tried", "deterministic=true", "model.dropout=0.2", "compile=default")
+    assert tried["compile"] is None
+    assert tried["metrics"] == plain["metrics"]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_compiled_and_eager_agree_and_read_each_others_checkpoints(tmp_path) -> None:

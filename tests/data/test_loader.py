@@ -204,15 +204,6 @@ class Inverted(Augment):
         return 255 - super().__call__(images, parameters)
 
 
-def test_windows_made_once_give_what_is_cut_batch_by_batch(monkeypatch) -> None:
-    augment = Augment(2, 0.5, 15.0, 0.5)
-    chosen = torch.randperm(len(IMAGES))[:30]
-    prepared = [epoch(0, augment=augment), epoch(3, augment=augment, indices=chosen)]
-    monkeypatch.setattr("resnet_lit.data.augment.PREPARED_BYTES", 0)
-    assert equal(prepared[0], epoch(0, augment=augment))
-    assert equal(prepared[1], epoch(3, augment=augment, indices=chosen))
-
-
 def test_a_subclass_of_ours_is_called() -> None:
     inverted = [(255 - images, targets) for images, targets in epoch(0, augment=Augment(2, 0.5))]
     assert equal(epoch(0, augment=Inverted(2, 0.5)), inverted)

@@ -1,0 +1,279 @@
+"""What a run will cost, worked out from how much it does and how fast that was when rehearsed. Arithmetic only: no torch.
+
+An `Extent` says how much a run does, from config and data alone; a `Pace` how long each of it takes here and now, and how much
+memory and disk (`resnet_lit.rehearsal` measures it). `forecast` puts the two together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from resnet_lit.schema import Config
+from resnet_lit.typed import duration, flatten
+
+# The interval. Steps are timed in bursts, and the run is taken for one more burst: t(0.95, 4 degrees) * s * sqrt(1 + 1/5) on
+# either side holds it with 90 %. The minute of timing does not show how a machine drifts over the minutes or hours of the run;
+# the allowances for that are added in quadrature.
+BURSTS = 5
+T_QUANTILE = 2.132
+DRIFT = 0.10  # of what is repeated: in a run of 25 minutes on a shared machine with 2 cores, the mean of ten readings of 50 steps
+# lay within 9.9 % of the reading before them in 9 of 10 cases (32 neighbouring readings, 22 cases)
+START_DRIFT = 0.25  # of what happens once: imports, compiling, closing
+
+# Bytes that a rehearsal does not show.
+RECORD_BYTES = 10_000  # result.json and config.yaml
+LOG_LINE_BYTES = 120  # of train.log, one an epoch
+
+# Keys that say how much a run does, or with which numbers, but not how long a step takes or how much memory it needs.
+_SAME_PACE = (
+    *("name", "label", "seed", "protocol", "fresh", "resume", "progress", "debug", "weights", "label_smoothing"),
+    *("model.name", "model.max_parameters", "augment.name", "optimizer.name", "optimizer.lr"),
+    *("data.validation", "data.split_seed", "data.limit_train", "data.limit_validation", "data.limit_test"),
+    *("data.test_fraction", "data.normalization", "trainer.max_epochs", "trainer.max_steps", "trainer.min_epochs"),
+    *("trainer.min_steps", "trainer.max_time", "trainer.limit_train_batches", "trainer.limit_val_batches"),
+    *("trainer.limit_test_batches", "trainer.overfit_batches", "trainer.fast_dev_run", "trainer.check_val_every_n_epoch"),
+    "trainer.val_check_interval",
+)
+_SAME_PACE_GROUPS = ("scheduler.", "checkpoint.", "budget.", "sweep.")
+_ON_OR_OFF = ("model.dropout", "optimizer.momentum", "optimizer.weight_decay")  # the amount costs nothing
+
+
+def pace_key(config: Config) -> str:
+    """Runs with equal keys are timed once. What is not known to be free is taken to cost: a key of tomorrow means more timing."""
+    values = {}
+    for key, value in flatten(config).items():
+        if key not in _SAME_PACE and not key.startswith(_SAME_PACE_GROUPS):
+            values[key] = bool(value) if key in _ON_OR_OFF else value
+    return repr(sorted(values.items()))
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much a run does. batches, steps: of a full epoch; epochs: fractional where trainer.max_steps ends the run.
+
+    train_images: one epoch can see; evaluation_images: of one evaluation, 0 where there is none; test_images: of one test.
+    compile: the mode of torch.compile, None for eager. parameters: trainable; macs: multiply-adds of one image's forward pass,
+    None for a class of the user's own. devices: that share a batch.
+    """
+
+    batches: int
+    steps: int
+    epochs: float
+    train_images: int
+    evaluation_images: int
+    test_images: int
+    classes: int
+    compile: str | None
+    parameters: int
+    macs: int | None
+    devices: int = 1
+
+    def small_batch(self, batch_size: int) -> int:
+        """Images in the last, smaller batch of an epoch; 0 where there is none."""
+        full, rest = divmod(self.train_images, batch_size)
+        return rest if rest and full and self.batches == full + 1 else 0
+
+    def first_batch(self, batch_size: int) -> int:
+        """Images in every other batch."""
+        return min(batch_size, self.train_images)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a rehearsal measured; seconds and bytes.
+
+    start: process start to first step, without `compiling`. compiled: the mode in the end, None for eager. first: what the first
+    epoch took beyond the others: choosing kernels, asking for memory. step: mean of a full batch, a value for each burst.
+    small: what an image of the epoch's last, smaller batch takes, in images of a full one.
+    evaluated: for one image, a value for each burst. turn: from an epoch's last evaluation to the next one's first step,
+    without `save`: the checkpoints in it. close: after the last epoch, without tests. memory: peak, of the process, or what is
+    allocated on the accelerator. row: bytes that one reading of the metrics adds; rest: of the folder without rows and
+    checkpoints, with `outputs_images` test images in it.
+    """
+
+    start: float
+    compiling: float
+    compiled: str | None
+    first: float
+    step: tuple[float, ...]
+    small: float
+    evaluated: tuple[float, ...]
+    turn: float
+    save: float
+    close: float
+    memory: int
+    memory_of: str
+    last_checkpoint: int
+    best_checkpoint: int
+    row: float
+    rest: int
+    outputs_images: int
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation between the bursts, as a part of their median."""
+        return statistics.stdev(self.step) / statistics.median(self.step) if len(self.step) > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will cost from now on. seconds: by part; low, high: the 90 % interval of their sum.
+
+    macs and petaflops: of the whole run, however much of it is done; null for a class of the user's own.
+    """
+
+    seconds: dict[str, float]
+    low: float
+    high: float
+    spread: float
+    parameters: int
+    macs: int | None
+    training_petaflops: float | None
+    evaluation_petaflops: float | None
+    compile: str | None
+    images: int
+    memory: int
+    memory_of: str
+    disk_end: int
+    disk_peak: int
+    devices: int
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+
+def forecast(config: Config, extent: Extent, pace: Pace, steps_done: int = 0) -> Forecast:
+    """The cost of the run `config`, of which an earlier session has made `steps_done` optimizer steps."""
+    extent = dataclasses.replace(extent, epochs=_epochs(config, extent, pace))
+    size = config.data.batch_size
+    small_images, first = extent.small_batch(size), extent.first_batch(size)
+    whole = math.floor(extent.epochs + 1e-9)
+    part = min(extent.batches, round((extent.epochs - whole) * extent.steps) * config.trainer.accumulate_grad_batches)
+    full_batches = whole * (extent.batches - bool(small_images)) + part
+    small_batches = whole if small_images else 0
+    images = full_batches * first + small_batches * small_images
+    step, small = _batch_seconds(config, extent, pace)
+    evaluations = count_evaluations(config, extent)
+    image = statistics.median(pace.evaluated)
+    epochs = whole + bool(part)
+    left = max(0.0, 1 - steps_done / max(1, whole * extent.steps + part / config.trainer.accumulate_grad_batches))
+    tests = 1.5 if evaluations > 1 else 1.0  # the chosen weights are tested too, where they are not the last ones
+
+    seconds = {
+        "start": pace.start + pace.first,
+        "compiling": pace.compiling,
+        "training": left * (full_batches * step + small_batches * small),
+        "evaluation": left * evaluations * extent.evaluation_images * image,
+        "epoch ends": left * epochs * pace.turn,
+    }
+    once = pace.start + pace.first + pace.compiling + pace.close
+    between = (sum(seconds.values()) + pace.close - once) // (config.checkpoint.every_minutes * 60)
+    saves = left * epochs + max(0.0, between - left * epochs)  # one an epoch, and more where epochs are long
+    seconds["checkpoints"] = saves * pace.save
+    seconds["test"] = tests * extent.test_images * image
+    seconds["close"] = pace.close
+
+    total = sum(seconds.values())
+    burst = T_QUANTILE * pace.spread * math.sqrt(1 + 1 / BURSTS)
+    half = math.hypot(math.hypot(burst, DRIFT) * (total - once), START_DRIFT * once, (tests - 1) * extent.test_images * image)
+    rows = math.ceil(extent.epochs * extent.steps) // config.trainer.log_every_n_steps + epochs + 1
+    outputs = (extent.test_images - pace.outputs_images) * (4 * extent.classes + 1)  # float32 logits, a label
+    rest = round(pace.rest + outputs + rows * pace.row + RECORD_BYTES + epochs * LOG_LINE_BYTES)
+    last, best = pace.last_checkpoint, pace.best_checkpoint if evaluations else 0
+    kept = {"all": last + best, "best": best or last, "none": 0}[config.checkpoint.keep]
+    return Forecast(
+        seconds=seconds,
+        low=max(0.0, total - half),
+        high=total + half,
+        spread=pace.spread,
+        parameters=extent.parameters,
+        macs=extent.macs,
+        training_petaflops=None if extent.macs is None else 6 * extent.macs * images / 1e15,
+        evaluation_petaflops=None
+        if extent.macs is None
+        else 2 * extent.macs * (evaluations * extent.evaluation_images + tests * extent.test_images) / 1e15,
+        compile=pace.compiled,
+        images=images,
+        memory=pace.memory,
+        memory_of=pace.memory_of,
+        disk_end=rest + kept,
+        disk_peak=rest + 3 * last + best,  # last, the one before it, and the next one while it is written
+        devices=extent.devices,
+    )
+
+
+def count_evaluations(config: Config, extent: Extent) -> int:
+    """How often the run is evaluated while it trains, the evaluation of its last weights included."""
+    if not extent.evaluation_images:
+        return 0
+    trainer, every = config.trainer, config.trainer.check_val_every_n_epoch or 1
+    interval: Any = trainer.val_check_interval
+    if isinstance(interval, int | float) and not isinstance(interval, bool) and interval != 1.0:
+        apart = interval if isinstance(interval, int) else max(1, int(extent.batches * interval))
+        if trainer.check_val_every_n_epoch is None:  # counted across epochs
+            times = extent.epochs * extent.batches / apart
+            return math.ceil(times - 1e-9)
+        per_epoch, evaluated = extent.batches // apart, math.floor(extent.epochs + 1e-9) // every
+        return max(1, per_epoch * evaluated + (extent.epochs % every > 1e-9))
+    return math.ceil(extent.epochs / every - 1e-9)  # where the run ends between two, its last weights are evaluated
+
+
+def limited(images: int, batch_size: int, limit: int | float | None) -> int:
+    """Images of an evaluation that is cut to so many batches, or to a part of them."""
+    if limit is None:
+        return images
+    batches = limit if isinstance(limit, int) else int(math.ceil(images / batch_size) * limit)
+    return min(images, batches * batch_size)
+
+
+def _batch_seconds(config: Config, extent: Extent, pace: Pace) -> tuple[float, float]:
+    """Seconds for a full batch, and for an epoch's last, smaller one."""
+    step, size = statistics.median(pace.step), config.data.batch_size
+    return step, pace.small * step * extent.small_batch(size) / extent.first_batch(size)
+
+
+def _epochs(config: Config, extent: Extent, pace: Pace) -> float:
+    """Epochs of the run, fewer where `trainer.max_time` ends it."""
+    if config.trainer.max_time is None:
+        return extent.epochs
+    days, hours, minutes, seconds = map(int, str(config.trainer.max_time).split(":"))
+    step, small = _batch_seconds(config, extent, pace)
+    evaluation = extent.evaluation_images * statistics.median(pace.evaluated) / (config.trainer.check_val_every_n_epoch or 1)
+    rest = bool(extent.small_batch(config.data.batch_size))
+    epoch = (extent.batches - rest) * step + rest * small + evaluation + pace.turn + pace.save
+    return min(extent.epochs, (((days * 24 + hours) * 60 + minutes) * 60 + seconds) / epoch)
+
+
+def interval(low: float, high: float) -> str:
+    """`0:52:10 to 1:08:00`."""
+    return f"{duration(low)} to {duration(high)}"
+
+
+def makespan(seconds: Iterable[float], slots: int) -> float:
+    """When the last run has ended, of runs that begin in their order, `slots` at a time."""
+    busy = [0.0] * slots
+    for one in seconds:
+        busy[busy.index(min(busy))] += one
+    return max(busy)
+
+
+def over_budget(forecasts: Iterable[Forecast], hours: float | None, key: str, remedy: str) -> str | None:
+    """One line where the runs are forecast to take longer than `hours` together; None where they fit. remedy: what to do."""
+    forecasts = list(forecasts)
+    if hours is None or not forecasts:
+        return None
+    total, low, high = (sum(values) for values in zip(*((f.total, f.low, f.high) for f in forecasts), strict=True))
+    if total <= hours * 3600:
+        return None
+    what = "the run is" if key == "budget.hours" else f"the {len(forecasts)} runs to do are"
+    enough = math.ceil(high / 36) / 100
+    return (
+        f"{key}={hours:g}: {what} forecast to take {duration(total)} ({interval(low, high)}); "
+        f"{remedy}, or use {key}={enough:g} or budget.on_exceed=warn"
+    )

@@ -1,0 +1,164 @@
+"""What a run, or every run of a multirun, will cost on this machine; a few real steps are timed, nothing is trained.
+
+python -m resnet_lit.plan +experiment=model4
+python -m resnet_lit.plan -m +experiment=model4 data.batch_size=32,64 optimizer=sgd,adam
+python -m resnet_lit.plan +sweep=paper
+
+The words are those of resnet_lit.train. Beside them: --json, the forecast as JSON; --slots=N, how many runs go at a time, each as
+fast as one alone (default 1); --seconds=S, how long each kind of run is timed (default 30). The images are decoded now where they
+have not been yet, and compile=false shows what a compiled run would take without compiling.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from resnet_lit.config import split_config_dir
+from resnet_lit.forecast import Forecast, interval, makespan
+from resnet_lit.planning import SECONDS, Planned, plan, remark
+from resnet_lit.preflight import cells_of
+from resnet_lit.train import literal
+from resnet_lit.typed import ConfigError, Refused, duration
+
+OPTIONS = {"--slots": 1.0, "--seconds": SECONDS}
+
+
+def main() -> None:
+    """The command."""
+    words = sys.argv[1:]
+    if not words or {"-h", "--help"} & set(words):
+        print(__doc__)
+        sys.exit(0)
+    try:
+        directory, words = split_config_dir(words)
+        flags, options, words = _options(words)
+        cells = cells_of([literal(word) for word in words], config_dir=directory, multirun="-m" in flags)
+        planned = plan([(cell.config, cell.folder) for cell in cells], seconds=options["--seconds"])
+    except Refused as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    slots = int(options["--slots"])
+    if "--json" in flags:
+        print(json.dumps(as_data(planned, slots), indent=1))
+    else:
+        print(table(planned, slots) if "-m" in flags or len(planned) > 1 else report(planned[0]))
+
+
+def _options(words: list[str]) -> tuple[set[str], dict[str, float], list[str]]:
+    """The flags, the options with their values, and the words that are left."""
+    flags, options, rest = set(), dict(OPTIONS), []
+    for word in words:
+        name, _, value = word.partition("=")
+        if word in ("-m", "--multirun", "--json"):
+            flags.add("-m" if word == "--multirun" else word)
+        elif name in OPTIONS:
+            if not value.isdigit() or int(value) < 1:
+                raise ConfigError(f"{word}: must be a whole number of at least 1 (try {name}={OPTIONS[name]:g})")
+            options[name] = int(value)
+        elif word.startswith("-"):
+            raise ConfigError(f"{word}: no such option (python -m resnet_lit.plan --help)")
+        else:
+            rest.append(word)
+    return flags, options, rest
+
+
+def report(run: Planned) -> str:
+    """Everything about one run."""
+    if run.forecast is None:
+        return f"{run.folder}: {run.status}; nothing is left to train (fresh=true trains it again)"
+    found = run.forecast
+    lines = [f"{run.config.name}  {found.compile or 'eager'}, batch {run.config.data.batch_size}", f"{run.folder}", ""]
+
+    def line(name: str, value: str, more: str = "") -> None:
+        lines.append(f"{name:<16}{value:>12}  {more}".rstrip())
+
+    line("parameters", f"{found.parameters:,}", "trainable")
+    line("multiply-adds", "" if found.macs is None else f"{found.macs / 1e6:,.0f} M", "forward, of one image")
+    if found.training_petaflops is not None and found.evaluation_petaflops is not None:
+        total = found.training_petaflops + found.evaluation_petaflops
+        line(
+            "petaFLOPs",
+            f"{total:.3g}",
+            f"training {found.training_petaflops:.3g} on {found.images:,} images, the rest evaluation",
+        )
+    spread = f"timed bursts differ by {found.spread:.1%}"
+    line("time", duration(found.total), f"{interval(found.low, found.high)} with 90 %; {spread}")
+    for name, seconds in found.seconds.items():
+        line(f"  {name}", duration(seconds))
+    line("memory", _bytes(found.memory), f"peak, of the {found.memory_of}")
+    line("disk", _bytes(found.disk_end), f"when it has ended; {_bytes(found.disk_peak)} while it trains")
+    return "\n".join([*lines, *remark(run)])
+
+
+def table(planned: list[Planned], slots: int) -> str:
+    """Every run of a multirun in a line, and what they take together."""
+    rows = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("run", "status", "step", "PFLOPs", "time", "90 %", "memory", "disk"):
+        rows.add_column(name, overflow="fold", justify="left" if name in ("run", "status", "step") else "right")
+    for run in planned:
+        cells = [run.folder.name, run.status]
+        if (found := run.forecast) is not None:
+            flops = (
+                "" if found.training_petaflops is None else f"{found.training_petaflops + (found.evaluation_petaflops or 0):.3g}"
+            )
+            cells += [found.compile or "eager", flops, duration(found.total), interval(found.low, found.high)]
+            cells += [_bytes(found.memory), _bytes(found.disk_end)]
+        rows.add_row(*cells)
+    console = Console(width=None if sys.stdout.isatty() else 1000)
+    with console.capture() as capture:
+        console.print(rows)
+    data = as_data(planned, slots)
+    left, done = data["left"], len(planned) - data["left"]["runs"]
+    lines = ["\n".join(line.rstrip() for line in capture.get().splitlines())]
+    lines.append(f"{len(planned)} runs, {done} done before, {left['runs']} to do")
+    if left["runs"]:
+        lines.append(f"time    {duration(left['seconds'])} ({interval(left['low'], left['high'])}), one after the other")
+        if slots > 1:
+            lines.append(f"        {duration(left['slots_seconds'])} on {slots} at a time, each as fast as one alone")
+        lines.append(f"memory  {_bytes(left['memory'])} for the largest")
+        lines.append(f"disk    {_bytes(left['disk_end'])} for all when they have ended")
+    return "\n".join(dict.fromkeys([*lines, *(text for run in planned for text in remark(run))]))
+
+
+def as_data(planned: list[Planned], slots: int) -> dict[str, Any]:
+    """The plan as plain data: a forecast for each run (null for one that has ended), and what is left together."""
+    left = [run.forecast for run in planned if run.forecast is not None]
+    runs = [
+        {"folder": str(run.folder), "status": run.status, "steps_done": run.steps_done, "forecast": _forecast(run.forecast)}
+        for run in planned
+    ]
+    together = {
+        "runs": len(left),
+        "seconds": sum(found.total for found in left),
+        "low": sum(found.low for found in left),
+        "high": sum(found.high for found in left),
+        "slots": slots,
+        "slots_seconds": makespan([found.total for found in left], slots),
+        "memory": max((found.memory for found in left), default=0),
+        "disk_end": sum(found.disk_end for found in left),
+    }
+    return {"runs": runs, "left": together}
+
+
+def _forecast(found: Forecast | None) -> dict[str, Any] | None:
+    return None if found is None else {"total": found.total, **dataclasses.asdict(found)}
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.3g} {unit}"
+        number /= 1024
+    return f"{number:.2f} GiB"
+
+
+if __name__ == "__main__":
+    main()

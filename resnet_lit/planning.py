@@ -1,0 +1,216 @@
+"""Forecasts of runs before they start: each kind of run is rehearsed once, in processes of their own; nothing of torch here."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnet_lit import record as records
+from resnet_lit.forecast import BURSTS, Extent, Forecast, Pace, forecast, interval, over_budget, pace_key
+from resnet_lit.schema import Config, to_mapping
+from resnet_lit.typed import Refused, duration
+
+log = logging.getLogger("resnet_lit")
+
+SECONDS = 30.0  # of timing, for each kind of run
+EVALUATING = 0.2  # the part of it that evaluation gets
+MOST_EPOCHS = 100  # of a rehearsal; what is so short is not timed for longer
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run and what it will cost from now on. status: of its record, `not run` where there is none.
+
+    forecast: None for a run that has ended. decoding: seconds in which the images were decoded for this forecast.
+    compiling: seconds of the first epoch beyond the others before torch.compile had a warm cache.
+    """
+
+    config: Config
+    folder: Path
+    status: str
+    steps_done: int = 0
+    forecast: Forecast | None = None
+    decoding: float = 0.0
+    compiling: float = 0.0
+
+
+def plan(runs: Sequence[tuple[Config, Path]], *, seconds: float = SECONDS, say: Say | None = None) -> list[Planned]:
+    """The forecasts of runs (config, folder), in their order; what has ended is not timed.
+
+    seconds: of timing for each kind. say: told what goes on (default: stderr). Raises Refused where a run would be refused.
+    """
+    say = say or _to_stderr
+    planned = [_as_it_stands(config, folder) for config, folder in runs]
+    kinds: dict[str, list[int]] = {}
+    for number, run in enumerate(planned):
+        if run.status not in records.ENDED:
+            kinds.setdefault(pace_key(run.config), []).append(number)
+    if kinds and (load := os.getloadavg()[0]) > records.usable_cores() / 2:
+        say(f"the machine is busy (load {load:.1f} on {records.usable_cores()} cores): the forecast holds while it stays so")
+    for number, members in enumerate(kinds.values(), start=1):
+        place = f"[{number}/{len(kinds)}] " if len(kinds) > 1 else ""
+        waiting = members
+        while waiting:  # once more where compile=auto decides otherwise for runs of another length
+            configs = [planned[i].config for i in waiting]
+            name = f"{place}{configs[0].model.name}, batch {configs[0].data.batch_size}"
+            say(f"{name}: a first look")
+            look = _rehearse(configs, None, batches=configs[0].trainer.accumulate_grad_batches, evaluated=1, epochs=2)
+            modes = [extent.compile for extent in look.extents]
+            amount = how_much(configs[0], look.extents[0], look.pace, seconds)
+            about = amount["epochs"] * (look.pace.step[0] * amount["batches"] + look.pace.turn + look.pace.save)
+            pace = f"a step takes about {_short(look.pace.step[0])}"
+            say(f"{name}, {modes[0] or 'eager'}: {pace}; timing for about {duration(about)}")
+            timed = _rehearse(configs[:1], look.extents[:1], **amount).pace
+            timed = dataclasses.replace(timed, small=look.pace.small)
+            for i, extent in zip(waiting, look.extents, strict=True):
+                if extent.compile == modes[0]:
+                    planned[i] = dataclasses.replace(
+                        planned[i],
+                        forecast=forecast(planned[i].config, extent, timed, planned[i].steps_done),
+                        decoding=look.decoding,
+                        compiling=look.pace.compiling,
+                    )
+            waiting = [i for i, mode in zip(waiting, modes, strict=True) if mode != modes[0]]
+    return planned
+
+
+def remark(run: Planned) -> list[str]:
+    """What a reader of the forecast must know, a line each."""
+    config, found = run.config, run.forecast
+    lines: list[str] = []
+    if found is None:
+        return lines
+    if run.steps_done:
+        lines.append(f"{run.folder.name}: about {run.steps_done:,} steps are done; time is that of the rest")
+    if run.decoding:
+        lines.append(f"The images were decoded now ({duration(run.decoding)}) and lie in the cache: not in the time.")
+    if run.compiling:
+        lines.append(
+            f"Compiling took {duration(run.compiling)}; torch keeps what it compiled, so runs here start sooner, as forecast."
+        )
+    if found.devices > 1:
+        lines.append(
+            f"{found.devices} devices: timed on one with its share of a batch; what they tell each other is not in the time."
+        )
+    if any("EarlyStopping" in str((entry or {}).get("_target_")) for entry in config.callbacks.values()):
+        lines.append("Early stopping may end a run sooner.")
+    over = over_budget([found], config.budget.hours, "budget.hours", _fewer_epochs(config, found))
+    return lines if over is None else [*lines, over]
+
+
+def how_much(config: Config, extent: Extent, look: Pace, seconds: float) -> dict[str, int]:
+    """Full batches and evaluated batches of a rehearsal's epoch, and how many epochs: a warm-up, then BURSTS equal bursts."""
+    burst, together = seconds / (BURSTS + 1), config.trainer.accumulate_grad_batches
+    available = max(1, extent.batches - bool(extent.small_batch(config.data.batch_size)))
+    batches = min(available, max(1, round((1 - EVALUATING) * burst / look.step[0])))
+    batches = max(batches // together * together, min(together, available))
+    size = config.data.batch_size
+    evaluating = look.evaluated[0] * size
+    most = max(1, math.ceil(extent.evaluation_images / size))
+    evaluated = min(most, max(1, int(EVALUATING * burst / max(evaluating, 1e-6))))
+    epoch = batches * look.step[0] + look.turn + look.save + evaluated * evaluating
+    each = min(MOST_EPOCHS // BURSTS, max(1, int(burst / epoch)))
+    return {"batches": batches, "evaluated": evaluated, "epochs": 1 + BURSTS * each}
+
+
+def check_run(config: Config, folder: Path) -> None:
+    """Hold a run against `budget.hours`: raises Refused, or warns, where it will not fit. Nothing is written."""
+    hours = config.budget.hours
+    if hours is None or (found := plan([(config, folder)])[0].forecast) is None:
+        return
+    _to_stderr(f"forecast {duration(found.total)} ({interval(found.low, found.high)}), budget.hours={hours:g}")
+    _exceeded(config, over_budget([found], hours, "budget.hours", _fewer_epochs(config, found)))
+
+
+def check_sweep(runs: Sequence[tuple[Config, Path]]) -> None:
+    """Hold the runs of a multirun that are still to do against `sweep.hours`. Raises Refused, or warns."""
+    config = runs[0][0]
+    if config.sweep.hours is not None:
+        found = [run.forecast for run in plan(runs) if run.forecast is not None]
+        _exceeded(config, over_budget(found, config.sweep.hours, "sweep.hours", "choose fewer of them"))
+
+
+def _exceeded(config: Config, line: str | None) -> None:
+    if line is not None and config.budget.on_exceed == "refuse":
+        raise Refused(line)
+    if line is not None:
+        _to_stderr(line)
+
+
+def _fewer_epochs(config: Config, found: Forecast) -> str:
+    """What would fit into the budget of one run."""
+    once = sum(found.seconds[name] for name in ("start", "compiling", "test", "close"))
+    part = ((config.budget.hours or 0) * 3600 - once) / (found.total - once)
+    epochs = int((config.trainer.max_epochs or 0) * part)
+    return f"train for fewer epochs (trainer.max_epochs={epochs})" if epochs >= 1 else "train something smaller"
+
+
+def _as_it_stands(config: Config, folder: Path) -> Planned:
+    """A run without its forecast: what an earlier session has left. Raises FolderError where a record is damaged."""
+    found = None if config.fresh or config.is_debug else records.read(folder)
+    if found is None:
+        return Planned(config, folder, "not run")
+    status = str(found["status"])
+    if status in records.ENDED or not (folder / "checkpoints" / "last.ckpt").exists():
+        return Planned(config, folder, status)
+    return Planned(config, folder, status, _steps_done(folder / records.METRICS))
+
+
+def _steps_done(metrics: Path) -> int:
+    """The step of the last reading: the last checkpoint is about as old."""
+    try:
+        with metrics.open(newline="") as file:
+            return max((int(row["step"]) for row in csv.DictReader(file) if row["step"].isdigit()), default=0)
+    except OSError:
+        return 0
+
+
+@dataclass(frozen=True)
+class _Rehearsed:
+    extents: list[Extent]
+    pace: Pace
+    decoding: float
+
+
+def _rehearse(configs: list[Config], extents: list[Extent] | None, **amount: int) -> _Rehearsed:
+    """Rehearse the first of `configs` in a process of its own. Raises Refused with the line that the process ended with."""
+    request: dict[str, Any] = {"configs": [to_mapping(config) for config in configs], **amount}
+    if extents is not None:
+        request["extents"] = [dataclasses.asdict(extent) for extent in extents]
+    with tempfile.TemporaryDirectory(prefix="resnet_lit-") as place:
+        answer = Path(place) / "answer.json"
+        ended = subprocess.run(
+            [sys.executable, "-m", "resnet_lit.rehearsal", str(answer)],
+            input=json.dumps({**request, "since": time.time()}),
+            capture_output=True,
+            text=True,
+        )
+        if ended.returncode != 0:
+            last = next((line for line in reversed(ended.stderr.splitlines()) if line.strip()), f"status {ended.returncode}")
+            raise Refused(last if ended.returncode == 2 else f"the run fails in its first steps: {last}")
+        found = json.loads(answer.read_text())
+    pace: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in found["pace"].items()}
+    pace["close"] += time.time() - found["at"]  # the end of the process
+    return _Rehearsed([Extent(**values) for values in found["extents"]], Pace(**pace), found["decoding"])
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

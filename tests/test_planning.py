@@ -1,0 +1,173 @@
+"""The planner as a user meets it: forecasts of real runs, budgets that refuse before anything is written, sweeps that add up."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from test_forecast import EXTENT, PACE
+from tests_support import TINY
+
+from resnet_lit import planning
+from resnet_lit.config import load
+from resnet_lit.run import run
+from resnet_lit.typed import Refused
+
+REFUSAL = (
+    "budget.hours=0.02: the run is forecast to take 1:34 (1:25 to 1:43); train for fewer epochs (trainer.max_epochs=2), "
+    "or use budget.hours=0.03 or budget.on_exceed=warn"
+)
+
+
+@pytest.fixture
+def rehearsed(monkeypatch) -> list[int]:
+    """Rehearsals that take no time; how many runs each was for."""
+    asked: list[int] = []
+
+    def rehearse(configs, extents, **amount):
+        asked.append(len(configs))
+        length = [dataclasses.replace(EXTENT, epochs=float(config.trainer.max_epochs)) for config in configs]
+        return planning._Rehearsed(length, dataclasses.replace(PACE, small=1.0), 0.0)
+
+    monkeypatch.setattr(planning, "_rehearse", rehearse)
+    return asked
+
+
+def test_a_budget_refuses_before_anything_is_written(rehearsed, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("data.batch_size=100", "trainer.max_epochs=3", "compile=false")
+    with pytest.raises(Refused) as refusal:
+        run(load(*TINY, *words, "budget.hours=0.02"))
+    assert str(refusal.value) == REFUSAL
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_budget_can_warn(rehearsed, tmp_path, capsys) -> None:
+    config = load(*TINY, "data.batch_size=100", "trainer.max_epochs=3", "budget.hours=0.02", "budget.on_exceed=warn")
+    planning.check_run(config, tmp_path / "run")
+    assert REFUSAL in capsys.readouterr().err
+
+
+def test_without_a_budget_nothing_is_timed(rehearsed, tmp_path) -> None:
+    planning.check_run(load(*TINY), tmp_path / "run")
+    planning.check_sweep([(load(*TINY), tmp_path / "run")])
+    assert rehearsed == []
+
+
+def test_a_budget_is_no_part_of_what_a_run_is() -> None:
+    from resnet_lit.config import folder_name
+
+    assert folder_name(load(*TINY, "budget.hours=3", "sweep.hours=5")) == folder_name(load(*TINY))
+
+
+def test_runs_that_cost_the_same_are_rehearsed_once_and_added_up(rehearsed, tmp_path) -> None:
+    runs = [
+        (load(*TINY, f"seed={seed}", f"data.batch_size={size}", "trainer.max_epochs=3"), tmp_path / f"{seed}-{size}")
+        for size in (50, 100)
+        for seed in (0, 1, 2)
+    ]
+    planned = planning.plan(runs, say=lambda text: None)
+    assert rehearsed == [3, 1, 3, 1]  # each kind: a first look for all, timed for one
+    assert [run.forecast is not None for run in planned] == [True] * 6
+    with pytest.raises(Refused, match=r"^sweep\.hours=0\.05: the 3 runs to do are forecast to take 4:41 "):
+        planning.check_sweep([(dataclasses.replace(c, sweep=dataclasses.replace(c.sweep, hours=0.05)), f) for c, f in runs[3:]])
+
+
+def test_runs_that_compile_by_their_length_are_timed_apart(monkeypatch, tmp_path) -> None:
+    asked = []
+
+    def rehearse(configs, extents, **amount):
+        asked.append([config.trainer.max_epochs for config in configs])
+        length = [dataclasses.replace(EXTENT, compile="default" if c.trainer.max_epochs > 5 else None) for c in configs]
+        return planning._Rehearsed(length, dataclasses.replace(PACE, compiled=length[0].compile), 0.0)
+
+    monkeypatch.setattr(planning, "_rehearse", rehearse)
+    runs = [(load(*TINY, "compile=auto", f"trainer.max_epochs={n}"), tmp_path / str(n)) for n in (1, 10, 2)]
+    planned = planning.plan(runs, say=lambda text: None)
+    assert asked == [[1, 10, 2], [1], [10], [10]]
+    assert [run.forecast.compile for run in planned if run.forecast] == [None, "default", None]
+
+
+def test_the_rehearsal_fits_its_seconds() -> None:
+    config = load("+experiment=model4")
+    slow = planning.how_much(config, dataclasses.replace(EXTENT, batches=352, train_images=45_000), PACE, 30.0)
+    assert slow == {"batches": 2, "evaluated": 1, "epochs": 6}
+    quick = dataclasses.replace(PACE, step=(0.01,) * 5, evaluated=(1e-5,) * 5, turn=0.0, save=0.0)
+    amount = planning.how_much(config, dataclasses.replace(EXTENT, batches=352, train_images=45_000), quick, 30.0)
+    assert amount["batches"] == 351  # all full ones there are
+    assert amount["epochs"] == 6
+    together = planning.how_much(load("trainer.accumulate_grad_batches=4"), EXTENT, PACE, 30.0)
+    assert together["batches"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("data.bach_size=64",), "data.bach_size=64: unknown key: did you mean data.batch_size?"),
+        (("-m", "data.batch_size=32,0"), "data.batch_size=0: must be at least 1 (try data.batch_size=128)"),
+        (("-m", "+experiment=glob(modle*)"), "+experiment=glob(modle*): no run at all; a glob matches nothing"),
+        (("--slot=3",), "--slot=3: no such option (python -m resnet_lit.plan --help)"),
+        (("--slots=0",), "--slots=0: must be a whole number of at least 1 (try --slots=1)"),
+        (("budget.hours=0",), "budget.hours=0: must be above 0 (try budget.hours=8)"),
+        (("budget.on_exceed=stop",), "budget.on_exceed=stop: must be one of refuse, warn (try budget.on_exceed=refuse)"),
+    ],
+)
+def test_bad_words_are_refused_in_one_line(command, tmp_path, words, line) -> None:
+    ended = command(*words, module="plan")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"{line}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_needs_no_torch() -> None:
+    code = "import sys; sys.argv[1:] = ['--help']; from resnet_lit import plan\ntry: plan.main()\nexcept SystemExit: pass\n"
+    code += "print({'torch', 'lightning'} & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.startswith("What a run, or every run of a multirun, will cost")
+    assert shown.endswith("set()\n")
+
+
+@pytest.mark.slow
+def test_a_forecast_is_near_what_the_run_then_takes(command, tmp_path) -> None:
+    words = (*TINY, "trainer.max_epochs=40", "hydra.run.dir=run")
+    planned = command(*words, "--json", "--seconds=6", module="plan")
+    assert planned.returncode == 0, planned.stderr
+    assert list(tmp_path.iterdir()) == []  # nothing was written
+    (found,) = json.loads(planned.stdout)["runs"]
+    assert (found["status"], found["forecast"]["parameters"], found["forecast"]["images"]) == ("not run", 1454, 40 * 192)
+    started = time.monotonic()
+    assert command(*words).returncode == 0
+    took = time.monotonic() - started
+    assert took / 3 < found["forecast"]["total"] < took * 3  # the machine of a test is not a quiet one
+    size = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert found["forecast"]["disk_end"] == pytest.approx(size, rel=0.2)
+    again = command(*words, module="plan")
+    assert again.stdout == "run: finished; nothing is left to train (fresh=true trains it again)\n"
+
+
+@pytest.mark.slow
+def test_a_sweep_s_plan_counts_what_is_left(command, tmp_path) -> None:
+    words = (*TINY, "trainer.max_epochs=1")
+    assert command(*words, "seed=0").returncode == 0
+    planned = command("-m", *words, "seed=0,1,2", "--json", "--slots=2", "--seconds=2", module="plan")
+    assert planned.returncode == 0, planned.stderr
+    found = json.loads(planned.stdout)
+    assert [one["status"] for one in found["runs"]] == ["finished", "not run", "not run"]
+    seconds = [one["forecast"]["total"] for one in found["runs"] if one["forecast"]]
+    assert found["left"]["runs"] == 2
+    assert found["left"]["seconds"] == pytest.approx(sum(seconds))
+    assert found["left"]["slots_seconds"] == pytest.approx(max(seconds))
+
+
+@pytest.mark.slow
+def test_the_command_refuses_what_will_not_fit_and_writes_nothing(command, tmp_path) -> None:
+    single = command(*TINY, "budget.hours=0.0001")
+    assert (single.returncode, single.stdout) == (2, "")
+    assert single.stderr.splitlines()[-1].startswith("budget.hours=0.0001: the run is forecast to take ")
+    many = command("-m", *TINY, "seed=0,1", "sweep.hours=0.0001")
+    assert (many.returncode, many.stdout) == (2, "")
+    assert many.stderr.splitlines()[-1].startswith("sweep.hours=0.0001: the 2 runs to do are forecast to take ")
+    assert list(tmp_path.iterdir()) == []
