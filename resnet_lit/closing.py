@@ -54,6 +54,7 @@ def _result_line(record: Record) -> str:
     return (
         f"test accuracy {metrics['test/accuracy']:.2%}  ({how}; last epoch {metrics['test/accuracy_last']:.2%})  "
         f"{record['data']['variant']}, seed {record['seed']}"
+        + (f"; at {record['scale']} scale: says nothing" if record.get("scale") else "")
     )
 
 

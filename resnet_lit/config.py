@@ -19,6 +19,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.hydra import Hydra
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -27,6 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from resnet_lit import paper
 from resnet_lit.identity import changes_result, identity
 from resnet_lit.schema import OWNED, Config, Trainer, from_mapping, replace, to_mapping
 from resnet_lit.typed import ConfigError, Refused, keys_of, nearest, show
@@ -51,8 +53,14 @@ CONF = next((p for p in (_PACKAGE.parent / "conf", _PACKAGE / "conf") if (p / "c
 
 OUTPUTS = "outputs"
 ADDED_GROUPS = ("experiment", "debug", "sweep", "cell", "scale")  # not in the defaults list: they need a plus
-UNNAMED_GROUPS = ("experiment", "debug", "logger", "callbacks")  # a choice there says nothing that the values do not
+UNNAMED_GROUPS = (*ADDED_GROUPS, "logger", "callbacks")  # a choice there says nothing that the values do not
 LABEL_LENGTH = 100
+MOST_CHOICES = 12  # in an error message
+
+# The cells of the paper, as files of the group `cell` would be, and their names for the sweep over all of them.
+for _cell in paper.CELLS:
+    ConfigStore.instance().store(_cell.name, _cell.config, group="cell", package="_global_", provider="resnet_lit.paper")
+OmegaConf.register_new_resolver("paper_cells", lambda: ",".join(cell.name for cell in paper.CELLS), replace=True)
 
 
 def load(*overrides: str, config_dir: str | Path | None = None) -> Config:
@@ -85,7 +93,10 @@ def from_hydra(config: DictConfig) -> Config:
     values = _values(config)
     if values.get("label") is None and "hydra" in config:
         values["label"] = _label(config, values)
-    return from_mapping(values)
+    typed = from_mapping(values)
+    if typed.sweep.seeds > 1 and "hydra" in config and "sweep" not in _choices(config):
+        raise ConfigError(f"sweep.seeds={typed.sweep.seeds}: counts the seeds of a sweep file (add +sweep=seeds)")
+    return typed
 
 
 def folder_name(config: Config) -> str:
@@ -93,7 +104,8 @@ def folder_name(config: Config) -> str:
     if config.is_debug:
         return f"debug/{_safe(config.name)}"
     label = _safe(config.label or "")[:LABEL_LENGTH]
-    return f"{_safe(config.name)}/{'-'.join(filter(None, [label, identity(config)]))}"
+    experiment = "-".join(filter(None, [_safe(config.name), _safe(config.scale or "")]))
+    return f"{experiment}/{'-'.join(filter(None, [label, identity(config)]))}"
 
 
 # The resolver of hydra.run.dir and hydra.sweep.subdir.
@@ -136,8 +148,9 @@ def _values(config: DictConfig) -> dict[str, Any]:
 def _label(config: DictConfig, values: dict[str, Any]) -> str:
     """`optimizer=adam,batch_size=64`: the groups and values in which a config differs from its experiment's own."""
     choices = _choices(config)
-    experiment = choices.get("experiment")
-    start: tuple[str, ...] = () if experiment is None else (f"+experiment={experiment}",)
+    scale = [str(word) for word in config.hydra.overrides.task if str(word).startswith("+scale=")]
+    experiment = [f"+experiment={choices['experiment']}"] if "experiment" in choices else []
+    start = (*experiment, *scale)
     loader, name = GlobalHydra.instance().config_loader(), str(config.hydra.job.config_name)
     start += tuple(str(word) for word in config.hydra.overrides.hydra if str(word).startswith("hydra.searchpath"))
     own_choices, _ = _own(loader, name, start)
@@ -147,6 +160,8 @@ def _label(config: DictConfig, values: dict[str, Any]) -> str:
     flat = _flat(values)
     tails = [key.rsplit(".", 1)[-1] for key in keys_of(Config)]
     words = [f"{group}={choice}" for group, choice in groups.items()]
+    if values.get("scale") is None:  # a reduced scale is in the folder's name already
+        words = [word.lstrip("+") for word in scale] + words
     for key, value in sorted(flat.items(), key=lambda item: "." not in item[0]):  # seed and the like at the end
         if changes_result(key) and own_values.get(key) != value:
             tail = key.rsplit(".", 1)[-1]
@@ -203,8 +218,12 @@ def explain(error: Exception, words: Sequence[str], config_dir: str | Path | Non
         with own_hydra():
             hydra_compose("config", extra)  # makes the search path known
             loader = GlobalHydra.instance().config_loader()
-            for override in OverridesParser.create(config_loader=loader).parse_overrides(list(words)):
+            overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(words))
+            for override in overrides:
                 _check_word(override, loader, extra, error)
+            both = [str(o.input_line) for o in overrides if o.key_or_group in ("cell", "experiment") and o.is_add()]
+            if len(both) == 2 and "experiment" in str(error):
+                raise ConfigError(f"{' '.join(both)}: a cell has its own experiment; leave one of them out")
     except ConfigError as found:
         return str(found)
     except Exception:  # the word cannot even be parsed, or a config of the user's own is broken: Hydra's message says where
@@ -229,7 +248,8 @@ def _check_word(override: Override, loader: ConfigLoader, extra: list[str], erro
         options = loader.get_group_options(key, config_name="config", overrides=extra)
         for choice in _chosen(override):
             if choice not in options:
-                hint = nearest(choice, options) or f" (choices: {', '.join(options)})"
+                all_of_them = ", ".join(options) if len(options) <= MOST_CHOICES else "see --help"
+                hint = nearest(choice, options) or f" (choices: {all_of_them})"
                 raise ConfigError(f"{key}={choice}: no such {key}{hint}")
         if key in ADDED_GROUPS and not override.is_add():
             raise ConfigError(f"{word}: {key} is no part of the defaults: add it with a plus, +{word}")

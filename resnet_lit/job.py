@@ -23,6 +23,7 @@ from resnet_lit.typed import Refused
 
 PARENT = "RESNET_LIT_PARENT"  # process number of the driver, for a cell's process: it ends when its driver is gone
 TAIL_LINES = 20
+_data_seen: dict[Any, tuple[str, str] | None] = {}  # by the cells of this multirun
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR")  # as the user set it
 
 
@@ -32,7 +33,7 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
     Returns the record in `folder`, at once where the run has ended before; where there is none, one that says why.
     """
     try:
-        if not config.is_debug and (done := earlier(config, folder)) is not None:
+        if not config.is_debug and (done := earlier(config, folder, seen=_data_seen)) is not None:
             return {**done, "folder": str(folder)}
     except Busy as error:
         return {"status": "running", "reason": str(error), "folder": str(folder)}

@@ -2,6 +2,7 @@
 
 python -m resnet_lit.plan +experiment=model4
 python -m resnet_lit.plan -m +experiment=model4 data.batch_size=32,64 optimizer=sgd,adam
+python -m resnet_lit.plan +sweep=paper
 
 The words are those of resnet_lit.train. Beside them: --json, the forecast as JSON; --slots=N, how many runs go at a time, each as
 fast as one alone (default 1); --seconds=S, how long each kind of run is timed (default 30). The images are decoded now where they
@@ -48,7 +49,7 @@ def main() -> None:
     if "--json" in flags:
         print(json.dumps(as_data(planned, slots), indent=1))
     else:
-        print(table(planned, slots) if "-m" in flags else report(planned[0]))
+        print(table(planned, slots) if "-m" in flags or len(planned) > 1 else report(planned[0]))
 
 
 def _options(words: list[str]) -> tuple[set[str], dict[str, float], list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lit import planning
 from resnet_lit.config import Config, explain, folder_name, from_hydra, own_hydra
-from resnet_lit.typed import ConfigError, Refused
+from resnet_lit.schema import Sweep
+from resnet_lit.typed import ConfigError, Refused, build
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def cells_of(words: Sequence[str], *, config_dir: str | None = None, multirun: b
     extra = [] if config_dir is None else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
     try:
         with own_hydra() as hydra:
+            multirun = multirun or hydra.get_mode("config", [*words, *extra]) == RunMode.MULTIRUN  # a sweep file says so
             mode = RunMode.MULTIRUN if multirun else RunMode.RUN
             config = hydra.compose_config("config", [*words, *extra], mode, with_log_configuration=False)
             if multirun and not (found := _cells(config)):
@@ -85,14 +87,14 @@ def _cells(config: DictConfig) -> list[Cell]:
         if not str(config.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper"):
             from_hydra(config)  # each is checked when it comes
             return []
+        build(Sweep, config.sweep, "sweep.")  # the axes of a sweep file are made of it
         expanded = _expand(config)
         if not expanded:
             raise ConfigError(f"{' '.join(_typed(config))}: no run at all; a glob matches nothing")
         found = []
         for words in expanded:
-            composed = compose_once(config, words)
-            folder = Path(str(config.hydra.sweep.dir)) / str(composed.hydra.sweep.subdir)
-            found.append(Cell(tuple(words), from_hydra(composed), folder))
+            typed = compose_once(config, words)
+            found.append(Cell(tuple(words), typed, Path(str(config.hydra.sweep.dir)) / folder_name(typed)))
         return found
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error, words or _typed(config))) from error
@@ -111,20 +113,27 @@ def _expand(config: DictConfig) -> list[list[str]]:
     return BasicSweeper.split_arguments(overrides, None)[0]
 
 
-def _remember_composed() -> Any:
-    """Let Hydra's loader compose each cell once only, with its folder settled: workers need no resolver of ours."""
+def _remember_composed() -> Callable[[DictConfig, list[str]], Config]:
+    """Let Hydra's loader compose each cell once only, with its folder settled: workers need no resolver of ours.
+
+    Returns what composes a cell for the first time, checks it and gives its typed config.
+    """
     loader = GlobalHydra.instance().config_loader()
     compose = loader.load_sweep_config
     known: dict[tuple[str, ...], DictConfig] = {}
 
+    def compose_once(master_config: DictConfig, words: list[str]) -> Config:
+        composed = compose(master_config, list(words))
+        typed = from_hydra(composed)
+        with open_dict(composed):
+            OmegaConf.update(composed, "hydra.sweep.subdir", folder_name(typed))
+        known[tuple(words)] = composed
+        return typed
+
     def load_sweep_config(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        key = tuple(sweep_overrides)
-        if key not in known:
-            composed = compose(master_config, list(sweep_overrides))
-            with open_dict(composed):
-                OmegaConf.update(composed, "hydra.sweep.subdir", folder_name(from_hydra(composed)))
-            known[key] = composed
-        return copy.deepcopy(known[key])
+        if tuple(sweep_overrides) not in known:
+            compose_once(master_config, sweep_overrides)
+        return copy.deepcopy(known[tuple(sweep_overrides)])
 
     loader.load_sweep_config = load_sweep_config  # type: ignore[method-assign]
-    return load_sweep_config
+    return compose_once

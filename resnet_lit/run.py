@@ -93,11 +93,14 @@ def is_helper_process() -> bool:
     return int(os.environ.get("LOCAL_RANK", 0)) > 0 or int(os.environ.get("NODE_RANK", 0)) > 0
 
 
-def earlier(config: Config, folder: Path, known_as: str | None = None) -> Record | None:
+def earlier(
+    config: Config, folder: Path, known_as: str | None = None, seen: dict[Any, tuple[str, str] | None] | None = None
+) -> Record | None:
     """The record of a run that has ended, None where there is something left to train.
 
-    Puts the folder aside where `fresh` says so. Raises FolderError where it holds another run, or the same on other data; Busy
-    where another process trains it.
+    seen: data that were looked at before, by where they lie: a multirun asks once for all its cells, not once for each. Puts the
+    folder aside where `fresh` says so. Raises FolderError where it holds another run, or the same on other data; Busy where
+    another process trains it.
     """
     if config.fresh and folder.exists() and any(folder.iterdir()):
         if records.is_held(folder):
@@ -118,7 +121,7 @@ def earlier(config: Config, folder: Path, known_as: str | None = None) -> Record
             f"{folder}: holds another run, which differs in {'; '.join(changed) or 'the version of its results'}; "
             "use another folder, or fresh=true to put it aside"
         )
-    _check_data(config, folder, found)
+    _check_data(config, folder, found, {} if seen is None else seen)
     if found["status"] == "running" and records.is_held(folder):  # a record of another host may be that of a dead process
         raise Busy(records.busy_text(folder))
     return found if found["status"] in records.ENDED else None
@@ -142,7 +145,7 @@ def _clear_debug(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _check_data(config: Config, folder: Path, found: Record) -> None:
+def _check_data(config: Config, folder: Path, found: Record, seen: dict[Any, tuple[str, str] | None]) -> None:
     """Refuse a folder whose run saw other data than `data.root` now names; where it names none, the record stands."""
     if "data" not in found:
         return
@@ -155,10 +158,13 @@ def _check_data(config: Config, folder: Path, found: Record) -> None:
         "image_size": data.image_size,
         "test_fraction": data.test_fraction,
     }
-    known = sources.identify(data.name, root, **options)
-    if known is None and root is not None:  # not decoded before: only decoding tells what they are
-        source = sources.load(data.name, root, **options)
-        known = source.variant, source.hash
+    where = (data.name, root, *options.values())
+    if where not in seen:
+        seen[where] = sources.identify(data.name, root, **options)
+        if seen[where] is None and root is not None:  # not decoded before: only decoding tells what they are
+            source = sources.load(data.name, root, **options)
+            seen[where] = source.variant, source.hash
+    known = seen[where]
     if known is not None and known[1] != found["data"]["hash"]:
         raise FolderError(
             f"{folder}: was trained on other data ({found['data']['variant']} {found['data']['hash'][:10]}, data.root now names "
@@ -178,6 +184,7 @@ def _start(config: Config, folder: Path, command: str | None, known_as: str) -> 
         "name": config.name,
         "label": config.label,
         "debug": config.is_debug,
+        "scale": config.scale,
         "command": command,
         "config": to_mapping(config),
         "seed": config.seed,

@@ -30,6 +30,7 @@ class Model:
     )
     blocks: tuple[int, ...] = setting((), "B: residual blocks in each layer", least=1, example=(2, 2, 2, 2))
     channels: tuple[int, ...] = setting((), "C: channels of each layer", least=1, example=(64, 128, 256, 512))
+    width: float = setting(1.0, "multiplies the channels of every layer (rounded, at least 1)", above=0, example=0.5)
     kernels: int | tuple[int, ...] = setting(3, "F: convolution kernel, one for all layers or one for each", least=1)
     skip_kernels: int | tuple[int, ...] = setting(1, "K: kernel of the skip convolutions, one or one for each layer", least=1)
     strides: tuple[int, ...] | None = setting(None, "stride of each layer; null: 1, then 2", least=1, example=(1, 2, 2, 2))
@@ -180,6 +181,13 @@ class Budget:
 class Sweep:
     """A multirun as a whole."""
 
+    seeds: int = setting(
+        1,
+        "seeds of each run of a sweep file (+sweep=NAME): all runs with seed=0 come first, then those with seed=1, …",
+        least=1,
+        example=5,
+        result=False,
+    )
     hours: float | None = setting(
         None, "hours that all runs to do may take together; null: no forecast is made", above=0, example=24, result=False
     )
@@ -213,6 +221,9 @@ class Config:
     resume: str | None = setting(None, "go on with the run in this folder, with its own config", result=False)
     progress: Literal["auto", "rich", "plain", "none"] = setting("auto", "how progress is shown", result=False)
     debug: str | None = setting(None, "name of a debug preset: the run goes to outputs/debug and into no report", result=False)
+    scale: str | None = setting(
+        None, "name of a reduced scale (+scale=smoke): the run goes to outputs/<experiment>-<scale>/ and into no report"
+    )
     model: Model = section(Model)
     data: Data = section(Data)
     augment: Augment = section(Augment)
@@ -240,7 +251,7 @@ def architecture(model: Model, num_classes: int | None = None, image_size: int =
     """The network of a config as plain numbers, for counting. Raises ValueError where the numbers do not fit together."""
     return cost.Architecture(
         blocks=model.blocks,
-        channels=model.channels,
+        channels=[max(1, round(channels * model.width)) for channels in model.channels],
         kernels=model.kernels,
         skip_kernels=model.skip_kernels,
         strides=model.strides,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from resnet_lit import paper
 from resnet_lit.config import ADDED_GROUPS, CONF, load, split_config_dir
 from resnet_lit.schema import Config
 from resnet_lit.typed import flatten, keys_of, show
@@ -15,6 +16,8 @@ python -m resnet_lit.train +experiment=model4                          one run
 python -m resnet_lit.train +experiment=model4 optimizer=adam seed=1    change groups and values
 python -m resnet_lit.train -m +experiment=model4 data.batch_size=32,64,128 optimizer=sgd,sgd_momentum,adam
                                                                        every combination
+python -m resnet_lit.train +sweep=paper sweep.seeds=5                  all runs of the paper, five seeds each
+python -m resnet_lit.train +sweep=paper +scale=smoke                   the same in minutes, to see that everything runs
 python -m resnet_lit.train +experiment=model4 --cfg job --resolve      show the config, train nothing
 python -m resnet_lit.summary +experiment=model4                        the layers and their cost
 python -m resnet_lit.plan +experiment=model4                           what the run will cost here
@@ -40,7 +43,7 @@ def usage(words: Sequence[str]) -> str:
 
 def groups(directory: str | None = None) -> dict[str, list[str]]:
     """The groups of conf/, and of a folder of the user's own, each with the names that can be chosen."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {"cell": {cell.name for cell in paper.CELLS}}
     for root in (CONF, *([Path(directory)] if directory is not None else [])):
         for path in sorted(root.glob("*/*.yaml")):
             found.setdefault(path.parent.name, set()).add(path.stem)

@@ -47,6 +47,14 @@ REFUSED = {
     "name=${foo}": "Interpolation key 'foo' not found",
     "+callbacks.x._target_=5": "callbacks.x: needs _target_, the import path of a class",
     "weights=no/such.ckpt": "weights=no/such.ckpt: no such file",
+    "+cell=nonsense": "cell=nonsense: no such cell (choices: see --help)",
+    "+cell=model4_adma": "cell=model4_adma: no such cell: did you mean model4_adam?",
+    "cell=model4_adam": "cell=model4_adam: cell is no part of the defaults: add it with a plus, +cell=model4_adam",
+    "+sweep=papr": "sweep=papr: no such sweep: did you mean paper?",
+    "+scale=tiny": "scale=tiny: no such scale (choices: gpu, smoke)",
+    "sweep.seeds=0": "sweep.seeds=0: must be at least 1 (try sweep.seeds=5)",
+    "sweep.seeds=5": "sweep.seeds=5: counts the seeds of a sweep file (add +sweep=seeds)",
+    "model.width=0": "model.width=0: must be above 0 (try model.width=0.5)",
 }
 
 
@@ -70,6 +78,7 @@ def test_a_bad_word_is_refused_with_its_remedy(word: str) -> None:
         ("experiment=model4",),
         ("-m", "data.batch_size=32,0"),
         ("-m", "+experiment=glob(modle*)"),
+        ("+sweep=paper", "sweep.seeds=0"),
     ],
 )
 def test_the_command_refuses_in_a_second_and_writes_nothing(command, tmp_path, words) -> None:
@@ -97,6 +106,8 @@ def test_a_key_that_cannot_be_combined_is_named() -> None:
         load("protocol=paper", "callbacks=early_stopping")
     with pytest.raises(ConfigError, match=r"does not say how long the schedule is"):
         load("trainer.max_epochs=null", "trainer.max_time=00:01:00:00")
+    with pytest.raises(ConfigError, match=r"^\+cell=model4_adam \+experiment=model1: a cell has its own experiment; leave one"):
+        load("+cell=model4_adam", "+experiment=model1")
 
 
 def test_an_output_folder_that_cannot_be_written_is_refused(command, tmp_path) -> None:
