@@ -21,6 +21,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 READY, DONE = "side ready", "side done"
 RESULTS = Path("outputs/benchmarks")
+REST = 0.3  # seconds between two rounds: workers of the side before fetch a few batches ahead
 
 
 class Side:
@@ -104,6 +105,7 @@ def alternate(sides: dict[str, Side], rounds: int = 5) -> dict[str, list[float]]
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
+            time.sleep(REST)
             found = side.round()
             rates[name].append(found["count"] / found["seconds"])
     return rates
