@@ -39,8 +39,8 @@ def profile(sides: dict[str, dict[str, float]], path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("seconds of CPU time a step, Model 4, batch 128")
     axes.margins(x=0.1)
-    figure.legend(loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, -0.02))
-    figure.subplots_adjust(left=0.2, right=0.97, top=0.97, bottom=0.42)
+    figure.legend(loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, 0.0))
+    figure.subplots_adjust(left=0.2, right=0.97, top=0.97, bottom=0.38)
     _save(figure, path)
 
 
@@ -58,9 +58,10 @@ def scaling(by_batch: dict[int, list[float]], networks: list[dict[str, Any]], pa
     left.set(xlabel="batch size", ylabel="images/s", title="Model 4")
     macs = [network["macs"] / 1e6 for network in networks]
     _points(right, macs, [network["rates"] for network in networks])
-    for x, network in zip(macs, networks, strict=True):
+    for number, (x, network) in enumerate(zip(macs, networks, strict=True)):
         y = statistics.median(network["rates"])
-        right.annotate(network["name"], (x, y), textcoords="offset points", xytext=(6, 4), fontsize=8)
+        place = {"xytext": (-6, -9), "ha": "right"} if number % 2 else {"xytext": (6, 4)}  # neighbours lie close
+        right.annotate(network["name"], (x, y), textcoords="offset points", fontsize=8, **place)
     right.set_xscale("log")
     right.set_yscale("log")
     right.set(xlabel="multiply-adds of an image (millions)", ylabel="images/s", title="batch 128")

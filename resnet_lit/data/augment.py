@@ -158,10 +158,10 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     x = torch.arange(width, device=images.device) - middle_x
     y = (torch.arange(height, device=images.device) - middle_y)[:, None]
     # where each pixel of the result comes from: (N, H, W)
-    column = (x * cos + y * sin).add_(middle_x).round_()
-    row = (y * cos - x * sin).add_(middle_y).round_()
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    pixel = torch.where(inside, row * width + column, 0).long().view(n, 1, -1)
+    column = ((x * cos + middle_x) + y * sin).round_()
+    row = ((y * cos + middle_y) - x * sin).round_()
+    inside = (column.clamp(0, width - 1) == column) & (row.clamp(0, height - 1) == row)
+    pixel = row.mul_(width).add_(column).mul_(inside).long().view(n, 1, -1)
     rotated = images.view(n, channels, -1).gather(2, pixel.expand(-1, channels, -1))
     return rotated.mul_(inside.view(n, 1, -1)).view(images.shape)
 
