@@ -12,7 +12,7 @@ from tests_support import TINY
 
 from resnet_lit.callbacks.compilation import COMPILE_FROM_IMAGES, compile_mode
 from resnet_lit.config import load
-from resnet_lit.record import Record
+from resnet_lit.record import Record, write
 from resnet_lit.run import run
 from resnet_lit.training import load_module
 
@@ -49,6 +49,20 @@ def test_what_does_not_compile_trains_eagerly_and_says_so_once(tmp_path, monkeyp
     assert said == ["compile=default does not work here (the compiler has a cold): training runs eagerly, which is slower"]
     content = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["resnet_lit"]
     assert content["compile"] is None
+
+
+def test_what_was_given_up_is_not_tried_again_when_resumed(tmp_path, monkeypatch) -> None:
+    tried: list[str] = []
+
+    def broken(*_, mode: str, **__):
+        tried.append(mode)
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    record = train(tmp_path / "run", "compile=default")
+    write(tmp_path / "run", {**record, "status": "interrupted"})
+    assert train(tmp_path / "run", "compile=default")["status"] == "finished"
+    assert tried == ["default"]
 
 
 def test_what_compiles_for_training_alone_trains_eagerly_and_truly(tmp_path, monkeypatch) -> None:
