@@ -112,4 +112,4 @@ def _ending(folder: Path, told: Record | None) -> Record:
         found = records.read(folder)
     except records.FolderError as error:
         return {"status": "damaged", "reason": str(error)}
-    return told or found or {"status": "not run", "reason": ""}
+    return {**(found or {"status": "not run", "reason": ""}), **(told or {})}

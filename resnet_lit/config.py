@@ -52,7 +52,7 @@ _PACKAGE = Path(__file__).resolve().parent
 CONF = next((p for p in (_PACKAGE.parent / "conf", _PACKAGE / "conf") if (p / "config.yaml").is_file()), _PACKAGE / "conf")
 
 OUTPUTS = "outputs"
-ADDED_GROUPS = ("experiment", "debug", "sweep", "cell", "scale")  # not in the defaults list: they need a plus
+ADDED_GROUPS = ("experiment", "debug", "sweep", "search", "cell", "scale")  # not in the defaults list: they need a plus
 UNNAMED_GROUPS = (*ADDED_GROUPS, "logger", "callbacks")  # a choice there says nothing that the values do not
 LABEL_LENGTH = 100
 MOST_CHOICES = 12  # in an error message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from resnet_lit.typed import Refused
 PARENT = "RESNET_LIT_PARENT"  # process number of the driver, for a cell's process: it ends when its driver is gone
 TAIL_LINES = 20
 _data_seen: dict[Any, tuple[str, str] | None] = {}  # by the cells of this multirun
+_watching = False  # for the end of the process that started this one
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR")  # as the user set it
 
 
@@ -42,6 +44,9 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
     command = [sys.executable, "-m", "resnet_lit.train", *words]
     environment = {**os.environ, PARENT: str(os.getpid())}
     environment.pop("HYDRA_FULL_ERROR", None)
+    if "SLURM_CPUS_PER_TASK" in os.environ:
+        environment.setdefault("OMP_NUM_THREADS", os.environ["SLURM_CPUS_PER_TASK"])
+    environment.pop("SLURM_NTASKS", None)  # Lightning would take the cell for one of several tasks that SLURM has started
     if FULL_ERROR is not None:
         environment["HYDRA_FULL_ERROR"] = FULL_ERROR
     tail: list[str] = []
@@ -115,20 +120,52 @@ def is_cell() -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
+def settle_in(is_worker: bool) -> None:
+    """Before a cell, in a process that a launcher may have started on another machine: go where the driver was started.
+
+    is_worker: it is not the driver's own; it then ends with the process that started it, and its cell with it.
+    """
+    here = str(HydraConfig.get().runtime.cwd)
+    try:
+        os.chdir(here)
+    except OSError as error:
+        raise Refused(
+            f"{here}: not on {socket.gethostname()} ({error.strerror}); the machines of a sweep share a folder"
+        ) from error
+    global _watching
+    if is_worker and not _watching:
+        _watching = True
+        _end_without(os.getppid())
+
+
 def end_with_parent() -> None:
     """In a cell's process: end, with a checkpoint, when the driver is gone; a driver that is killed can tell nobody."""
     parent = os.environ.pop(PARENT, None)
-    if parent is None:
-        return
+    if parent is not None:
+        _end_without(int(parent))
 
+
+def _end_without(parent: int) -> None:
     def watch() -> None:
-        while os.getppid() == int(parent):
+        while os.getppid() == parent:
             time.sleep(1)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def result_of(record: Record) -> dict[str, Any]:
-    """What a job returns to Hydra: small and plain, it travels between machines."""
-    return {key: record.get(key) for key in ("status", "reason", "folder", "metrics")}
+class Result(dict[str, Any]):
+    """What a job returns to Hydra: small and plain, it travels between machines. As a number: what a search maximises."""
+
+    def __float__(self) -> float:
+        if self["status"] == "diverged":
+            return 0.0  # no network at all: the search learns to keep away
+        try:
+            return float(self["metrics"]["val/accuracy"])
+        except (KeyError, TypeError):
+            raise ValueError(f"{self['folder']}: {self['status']}: {self['reason'] or 'no validation accuracy'}") from None
+
+
+def result_of(record: Record) -> Result:
+    """The part of a record that Hydra gets."""
+    return Result({key: record.get(key) for key in ("status", "reason", "folder", "metrics")})

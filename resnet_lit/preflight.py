@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lit import planning
+from resnet_lit import launchers, planning
 from resnet_lit.config import Config, explain, folder_name, from_hydra, own_hydra
 from resnet_lit.schema import Sweep
 from resnet_lit.typed import ConfigError, Refused, build
@@ -31,6 +31,11 @@ class Cell:
     words: tuple[str, ...]
     config: Config
     folder: Path
+
+    @property
+    def place(self) -> tuple[Config, Path]:
+        """What it trains, and where."""
+        return self.config, self.folder
 
 
 # The cells of the multirun that this process drives, in order: the closing table is made from their folders.
@@ -57,9 +62,12 @@ class Preflight(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Compose and check every cell once. Hydra asks for each twice more and gets what was composed here."""
         try:
-            cells.extend(_cells(config))
+            launchers.check(config)
+            composer = Composer(cells)
+            _compose_all(config, composer)
+            launchers.guard(lambda words: composer.cell(config, words).place)
             if cells:
-                planning.check_sweep([(cell.config, cell.folder) for cell in cells])
+                planning.check_sweep([cell.place for cell in cells])
         except Refused as error:
             refuse(str(error))
 
@@ -72,30 +80,30 @@ def cells_of(words: Sequence[str], *, config_dir: str | None = None, multirun: b
             multirun = multirun or hydra.get_mode("config", [*words, *extra]) == RunMode.MULTIRUN  # a sweep file says so
             mode = RunMode.MULTIRUN if multirun else RunMode.RUN
             config = hydra.compose_config("config", [*words, *extra], mode, with_log_configuration=False)
-            if multirun and not (found := _cells(config)):
+            if not multirun:
+                return [Cell(tuple(words), from_hydra(config), Path(str(config.hydra.run.dir)))]
+            found: list[Cell] = []
+            _compose_all(config, Composer(found))
+            if not found:
                 raise ConfigError("hydra/sweeper: chooses its cells as it goes: plan one of them")
-            return found if multirun else [Cell(tuple(words), from_hydra(config), Path(str(config.hydra.run.dir)))]
+            return found
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error, words, config_dir)) from error
 
 
-def _cells(config: DictConfig) -> list[Cell]:
-    """The cells of a multirun, composed and checked; none where a sweeper chooses them as it goes. Raises Refused."""
+def _compose_all(config: DictConfig, composer: Composer) -> None:
+    """Compose and check the cells of a multirun; none where a sweeper chooses them as it goes. Raises Refused."""
     words: list[str] = []
     try:
-        compose_once = _remember_composed()
         if not str(config.hydra.sweeper.get("_target_", "")).endswith("BasicSweeper"):
             from_hydra(config)  # each is checked when it comes
-            return []
+            return
         build(Sweep, config.sweep, "sweep.")  # the axes of a sweep file are made of it
         expanded = _expand(config)
         if not expanded:
             raise ConfigError(f"{' '.join(_typed(config))}: no run at all; a glob matches nothing")
-        found = []
         for words in expanded:
-            typed = compose_once(config, words)
-            found.append(Cell(tuple(words), typed, Path(str(config.hydra.sweep.dir)) / folder_name(typed)))
-        return found
+            composer.cell(config, words)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error, words or _typed(config))) from error
 
@@ -113,27 +121,36 @@ def _expand(config: DictConfig) -> list[list[str]]:
     return BasicSweeper.split_arguments(overrides, None)[0]
 
 
-def _remember_composed() -> Callable[[DictConfig, list[str]], Config]:
-    """Let Hydra's loader compose each cell once only, with its folder settled: workers need no resolver of ours.
+class Composer:
+    """Composes each cell once only, with its folder settled; stands before the loader of Hydra, which asks twice for each.
 
-    Returns what composes a cell for the first time, checks it and gives its typed config.
+    cells: gets each cell as it is composed. In another process (a launcher's worker) nothing is remembered, and only the cell
+    that is asked for is composed.
     """
-    loader = GlobalHydra.instance().config_loader()
-    compose = loader.load_sweep_config
-    known: dict[tuple[str, ...], DictConfig] = {}
 
-    def compose_once(master_config: DictConfig, words: list[str]) -> Config:
-        composed = compose(master_config, list(words))
-        typed = from_hydra(composed)
-        with open_dict(composed):
-            OmegaConf.update(composed, "hydra.sweep.subdir", folder_name(typed))
-        known[tuple(words)] = composed
-        return typed
+    def __init__(self, cells: list[Cell]) -> None:
+        loader = GlobalHydra.instance().config_loader()
+        self.compose, self.cells = loader.load_sweep_config, cells
+        self.known: dict[tuple[str, ...], tuple[Cell, DictConfig]] = {}
+        loader.load_sweep_config = self  # type: ignore[method-assign]
 
-    def load_sweep_config(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        if tuple(sweep_overrides) not in known:
-            compose_once(master_config, sweep_overrides)
-        return copy.deepcopy(known[tuple(sweep_overrides)])
+    def cell(self, master: DictConfig, words: Sequence[str]) -> Cell:
+        """The cell of these words, checked when it is composed. Raises ConfigError."""
+        if tuple(words) not in self.known:
+            composed = self.compose(master, list(words))
+            typed = from_hydra(composed)
+            name, above = folder_name(typed), Path(str(composed.hydra.sweep.dir))
+            with open_dict(composed):
+                OmegaConf.update(composed, "hydra.sweep.subdir", name)
+                OmegaConf.update(composed, "hydra.sweep.dir", str(above.absolute()))  # a worker may start in another folder
+            cell = Cell(tuple(words), typed, above / name)
+            self.known[tuple(words)] = cell, composed
+            self.cells.append(cell)
+        return self.known[tuple(words)][0]
 
-    loader.load_sweep_config = load_sweep_config  # type: ignore[method-assign]
-    return compose_once
+    def __call__(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        self.cell(master_config, sweep_overrides)
+        return copy.deepcopy(self.known[tuple(sweep_overrides)][1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"compose": self.compose, "cells": [], "known": {}}

@@ -236,6 +236,12 @@ def usable_cores() -> int:
     return cores
 
 
+def default_threads() -> int:
+    """CPU threads of a run with `threads=auto`: what OMP_NUM_THREADS says (launchers divide the cores by it), else all cores."""
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return min(int(said), usable_cores()) if said.isdigit() and int(said) > 0 else usable_cores()
+
+
 def source_hash() -> str:
     """sha256 of the package's own Python source: tells whether it has changed since a run was trained."""
     package = Path(__file__).resolve().parent

@@ -208,7 +208,9 @@ class Config:
         "paper: the test set is read after every epoch and chooses the epoch",
     )
     deterministic: bool = setting(False, "equal weights from run to run on one machine at equal threads")
-    threads: int | Literal["auto"] = setting("auto", "CPU threads; auto: one for each core the process may use", least=1)
+    threads: int | Literal["auto"] = setting(
+        "auto", "CPU threads; auto: $OMP_NUM_THREADS, or one for each core the process may use", least=1
+    )
     compile: Literal["auto", False, "default", "max-autotune"] = setting(
         "auto", "torch.compile; auto: where the run is long enough"
     )

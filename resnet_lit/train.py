@@ -25,10 +25,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lit import closing, job, preflight
+from resnet_lit import closing, job, launchers, preflight
 from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.config import CONF, explain, from_hydra, split_config_dir
-from resnet_lit.record import Busy, Record
+from resnet_lit.record import Busy
 from resnet_lit.run import resume, run
 from resnet_lit.typed import ConfigError, Refused
 from resnet_lit.usage import usage
@@ -38,13 +38,14 @@ FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "data.cache", "resume")  # never 
 FILES = ("data.root", "weights")
 _exit_status = 0
 _raised: list[BaseException] = []
-_endings: dict[Path, Record] = {}  # how the cells that this process has started ended
 
 
 def task(config: DictConfig) -> dict[str, object] | None:
     """Called by Hydra for a single run, and for each cell of a multirun."""
     global _exit_status
     hydra_config = HydraConfig.get()
+    if job.is_cell():
+        job.settle_in(preflight.cells == [])
     folder = Path(os.path.relpath(hydra_config.runtime.output_dir))
     with open_dict(config):
         config.hydra = hydra_config
@@ -57,10 +58,11 @@ def task(config: DictConfig) -> dict[str, object] | None:
         return None
     started = time.monotonic()
     record = job.run_cell(typed, folder, job.words_of_cell())
-    _endings[folder] = record
-    number, total = int(hydra_config.job.num) + 1, len(preflight.cells)
-    left = (time.monotonic() - started) * (total - number) if number < total else None
-    print(closing.cell_line(number, total, folder, record, left), flush=True)
+    if preflight.cells:  # not in a launcher's worker
+        launchers.endings[folder] = record
+        number, total = int(hydra_config.job.num) + 1, len(preflight.cells)
+        left = (time.monotonic() - started) * (total - number) if number < total else None
+        print(closing.cell_line(number, total, folder, record, left), flush=True)
     return job.result_of(record)
 
 
@@ -105,13 +107,13 @@ def main() -> None:
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
             if _raised:
                 raise _raised[0]
-            status = closing.table(preflight.cells, _endings) if preflight.cells else _exit_status
+            status = closing.table(preflight.cells, launchers.endings) if preflight.cells else _exit_status
     except Interrupted as error:
         print(f"{error}; the same command goes on with it", file=sys.stderr)
         status = error.exit_status
     except KeyboardInterrupt:
         if preflight.cells:
-            closing.table(preflight.cells, _endings)
+            closing.table(preflight.cells, launchers.endings)
         print("ended by SIGINT; the same command goes on with it", file=sys.stderr)
         status = 128 + signal.SIGINT
     except Busy as error:

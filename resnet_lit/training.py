@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
@@ -36,7 +37,7 @@ from resnet_lit.module import LitClassifier
 from resnet_lit.optim.build import build_optimizer, build_scheduler
 from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD, measured_peak, number_format
 from resnet_lit.plugins import locate
-from resnet_lit.record import FolderError, Record, usable_cores
+from resnet_lit.record import FolderError, Record, default_threads
 from resnet_lit.schema import RESNET, Config, Model, architecture, check_budget, from_mapping, to_mapping
 from resnet_lit.typed import ConfigError
 
@@ -133,7 +134,7 @@ def train(
     _quieten(config)
     keep_freed_memory()
     timing = Timing()
-    outcome["threads"] = threads = outcome.get("threads") or (usable_cores() if config.threads == "auto" else config.threads)
+    outcome["threads"] = threads = outcome.get("threads") or (default_threads() if config.threads == "auto" else config.threads)
     torch.set_num_threads(threads)
     resumed = checkpoints.newest(folder)
     if resumed is not None and resumed[1]:
@@ -258,6 +259,7 @@ def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], call
         deterministic=config.deterministic,
         use_distributed_sampler=False,
         enable_autolog_hparams=False,
+        plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,  # the launcher queues it again
     )
 
 
