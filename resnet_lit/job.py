@@ -26,7 +26,8 @@ PARENT = "RESNET_LIT_PARENT"  # process number of the driver, for a cell's proce
 TAIL_LINES = 20
 _data_seen: dict[Any, tuple[str, str] | None] = {}  # by the cells of this multirun
 _watching = False  # for the end of the process that started this one
-FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR")  # as the user set it
+FULL_ERROR = "RESNET_LIT_FULL_ERROR"  # HYDRA_FULL_ERROR as the user set it, also in the processes that a driver starts
+os.environ.setdefault(FULL_ERROR, os.environ.get("HYDRA_FULL_ERROR", "0"))
 
 
 def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
@@ -43,12 +44,10 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
         return {"status": "refused", "reason": str(error), "folder": str(folder)}
     command = [sys.executable, "-m", "resnet_lit.train", *words]
     environment = {**os.environ, PARENT: str(os.getpid())}
-    environment.pop("HYDRA_FULL_ERROR", None)
+    environment["HYDRA_FULL_ERROR"] = environment.pop(FULL_ERROR)
     if "SLURM_CPUS_PER_TASK" in os.environ:
         environment.setdefault("OMP_NUM_THREADS", os.environ["SLURM_CPUS_PER_TASK"])
     environment.pop("SLURM_NTASKS", None)  # Lightning would take the cell for one of several tasks that SLURM has started
-    if FULL_ERROR is not None:
-        environment["HYDRA_FULL_ERROR"] = FULL_ERROR
     tail: list[str] = []
     try:
         process = subprocess.Popen(

@@ -386,6 +386,7 @@ def _quieten(config: Config) -> None:
         ".*does not have many workers.*",
         ".*You requested to overfit.*",
         ".*was called before the ``update`` method.*",
+        ".*The `srun` command is available.*",  # on a login node; a sweep uses SLURM by its launcher
         ".*Please use the new API settings to control TF32.*",  # torch 2.9 to 2.11, of what Lightning does
     ):
         warnings.filterwarnings("ignore", text)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
-from tests_support import TINY, files_of, start
+from tests_support import TINY, files_of, start, statuses, wait_for
 
 from resnet_lit.record import read
 
@@ -30,19 +29,6 @@ def processes_under(folder: Path) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def statuses(folder: Path) -> dict[str, int]:
-    """The statuses of the cells in `folder`, each with the number of a process."""
-    found = [read(path.parent) for path in folder.glob("*/result.json")]
-    return {record["status"]: record["process"]["pid"] for record in found if record}
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_a_killed_cell_is_named_and_the_others_finish(tmp_path: Path) -> None:

@@ -7,11 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+
+from resnet_lit.record import read
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,7 +41,7 @@ def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
         preexec_fn=_hear_ctrl_c,
     )
 
@@ -45,6 +49,19 @@ def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
 def _hear_ctrl_c() -> None:
     """What a shell starts in the background ignores Ctrl-C, and so would what it starts: the tests may run there."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def statuses(folder: Path) -> dict[str, int]:
+    """The statuses of the cells in `folder`, each with the number of a process."""
+    found = [read(path.parent) for path in folder.glob("*/result.json")]
+    return {record["status"]: record["process"]["pid"] for record in found if record}
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
 
 
 def files_of(folder: Path) -> dict[str, str]:

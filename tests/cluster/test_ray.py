@@ -1,0 +1,126 @@
+"""Ray for real: one of the sweep's own, and a cluster of two nodes that are processes of their own, with pretended GPUs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests_support import TINY, start, statuses, wait_for
+
+from resnet_lit.record import read
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'resnet_lit[ray]'")
+pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="hydra-ray-launcher is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+CELLS = (*TINY, "trainer=cpu", "threads=auto", "+callbacks.casualties._target_=casualties.Casualties")
+
+
+@pytest.fixture(autouse=True)
+def _paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of two nodes with two cores and a GPU each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    ray = [
+        str(Path(sys.executable).with_name("ray")),
+        "start",
+        "--block",
+        "--num-cpus=2",
+        "--num-gpus=1",
+        "--disable-usage-stats",
+    ]
+    folder = tmp_path_factory.mktemp("node")  # not where the driver is
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "OMP_NUM_THREADS")}
+    nodes = []
+    for role in (["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false"], [f"--address={address}"]):
+        node = subprocess.Popen([*ray, *role], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+        nodes.append(node)
+        assert node.stdout is not None
+        assert any("Ray runtime started" in line for line in node.stdout)
+    yield address
+    for node in reversed(nodes):
+        node.terminate()
+        node.wait()
+
+
+def test_every_run_gets_a_gpu_of_its_own_and_its_part_of_the_cores(tmp_path: Path) -> None:
+    pretended = ("hydra.launcher.ray.init.num_gpus=2", "hydra.launcher.ray.init.num_cpus=4")
+    driver = start("-m", *CELLS, "hydra/launcher=gpus", *pretended, "seed=0,1", cwd=tmp_path)
+    output = driver.communicate()[0]
+    assert driver.returncode == 0, output
+    assert "2 of 2 finished" in output
+    told = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/digits/*/told.json")]
+    assert sorted(one["gpus"] for one in told) == ["0", "1"]
+    assert {one["threads"] for one in told} == {min(2, len(os.sched_getaffinity(0)))}
+
+    again = start("-m", *CELLS, "hydra/launcher=gpus", *pretended, "seed=0,1", cwd=tmp_path)
+    assert "2 of 2 finished" in again.communicate()[0]
+
+
+def test_one_run_raises_and_one_is_killed_and_the_rest_of_a_cluster_finishes(cluster: str, tmp_path: Path) -> None:
+    sweep = ("-m", *CELLS, "hydra/launcher=ray_cluster", f"hydra.launcher.ray.init.address={cluster}", "seed=0,1,2,3")
+    sweep += ("+callbacks.casualties.raises=[1]", "+callbacks.casualties.killed=[2]")
+    driver = start(*sweep, cwd=tmp_path)
+    output = driver.communicate()[0]
+    assert driver.returncode == 1, output
+    assert "2 of 4 finished" in output
+    assert "an accident" in output
+    assert "killed by signal 9" in output
+    assert len(list(tmp_path.glob("outputs/digits/*/told.json"))) == 4
+
+    again = start(*sweep, cwd=tmp_path)
+    output = again.communicate()[0]
+    assert again.returncode == 0, output
+    assert "4 of 4 finished" in output
+
+
+def test_a_killed_driver_loses_nothing(tmp_path: Path) -> None:
+    sweep = ("-m", *CELLS, "trainer.max_epochs=400", "hydra/launcher=gpus", "hydra.launcher.ray.init.num_cpus=2", "seed=0,1")
+    driver = start(*sweep, cwd=tmp_path)
+    folder = tmp_path / "outputs" / "digits"
+    wait_for(lambda: len(list(folder.glob("*/checkpoints/last.ckpt"))) == 2, 240)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    wait_for(lambda: set(statuses(folder)) <= {"interrupted", "finished"}, 60)
+    found = [read(path.parent) for path in folder.glob("*/result.json")]
+    assert [record["reason"] for record in found if record] == ["ended by SIGTERM"] * 2
+
+    again = start(*sweep, cwd=tmp_path)
+    output = again.communicate()[0]
+    assert again.returncode == 0, output
+    assert "2 of 2 finished" in output
+    assert [len(record["sessions"]) for path in folder.glob("*/result.json") if (record := read(path.parent))] == [2, 2]
+
+
+def test_too_large_a_share_is_refused_before_anything(tmp_path: Path) -> None:
+    words = ("hydra/launcher=gpus", "hydra.launcher.ray.remote.num_gpus=2", "hydra.launcher.ray.init.num_gpus=1")
+    driver = start("-m", *CELLS, *words, "seed=0,1", cwd=tmp_path)
+    output = driver.communicate()[0]
+    assert driver.returncode == 2, output
+    assert "hydra.launcher.ray.remote.num_gpus=2: no machine has so many (at most 1; 0: on the CPU)" in output
+    assert not list(tmp_path.glob("outputs/*/*"))
+
+
+def test_no_cluster_at_an_address_is_one_line(tmp_path: Path) -> None:
+    words = ("hydra/launcher=ray_cluster", "hydra.launcher.ray.init.address=auto")
+    driver = start("-m", *CELLS, *words, "seed=0,1", cwd=tmp_path)
+    output = driver.communicate()[0]
+    assert driver.returncode == 2, output
+    assert "hydra.launcher.ray.init.address=auto" in output
+    assert "ray start --head" in output
+    assert "Traceback" not in output
