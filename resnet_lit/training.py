@@ -28,7 +28,7 @@ from resnet_lit.callbacks.interrupt import Interrupt
 from resnet_lit.callbacks.metrics import Metrics, cut_back
 from resnet_lit.callbacks.progress import ShowProgress
 from resnet_lit.callbacks.tensorboard import TensorBoard
-from resnet_lit.callbacks.timing import Timing
+from resnet_lit.callbacks.timing import NoProfiler, Timing
 from resnet_lit.datamodule import ImageData
 from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.models.resnet import ResNet
@@ -240,6 +240,7 @@ def build_trainer(config: Config, loggers: list[Logger], callbacks: list[Callbac
         for key, value in values.items()
         if value is not None or key in meant
     }
+    values.setdefault("profiler", NoProfiler())
     try:
         return _trainer(config, values, loggers, callbacks, folder)
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
