@@ -25,11 +25,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from resnet_lit import training
-from resnet_lit.callbacks.checkpoint import BEST, LAST
 from resnet_lit.callbacks.compilation import compile_mode
 from resnet_lit.callbacks.interrupt import Interrupt
 from resnet_lit.callbacks.metrics import Diverged
 from resnet_lit.callbacks.timing import Timing
+from resnet_lit.checkpoints import BEST, LAST
 from resnet_lit.data import sources
 from resnet_lit.data.paths import cache_folder, data_root
 from resnet_lit.datamodule import ImageData

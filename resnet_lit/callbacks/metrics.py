@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -182,17 +183,9 @@ def epoch_number(trainer: Trainer) -> int:
     return trainer.current_epoch + (trainer.state.fn == TrainerFn.FITTING)
 
 
-def cut_back(path: Path, step: int) -> None:
-    """Drop the rows of metrics.csv after `step`: a resumed run writes them again. A last line cut short is dropped too."""
-    if not path.is_file():
-        return
-    with path.open(newline="") as file:
-        rows = [
-            row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdigit() and int(row["step"]) <= step
-        ]
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)
+def cut_back(path: Path, size: int) -> None:
+    """Keep the first `size` bytes of metrics.csv: a resumed run writes the rest again."""
+    if size:
+        os.truncate(path, min(size, path.stat().st_size))
+    else:
+        path.unlink(missing_ok=True)
