@@ -17,16 +17,13 @@ from resnet_lit.callbacks.randomness import random_state, restore_random_state, 
 from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.callbacks.timing import Timing
 from resnet_lit.checkpoints import BEST, LAST, sync, write
-
-# Checkpoints at epochs' ends lie at least so many times the last one's own duration apart: they take half a percent of the time
-# however short epochs are, and with those that are always written, the first and the last, under one percent.
-SPACING = 200
+from resnet_lit.schema import CHECKPOINT_SPACING
 
 
 class Checkpoints(Checkpoint):
     """Writes `checkpoints/` in Lightning's format, with plain data only: they load with `weights_only=True`.
 
-    last.ckpt every `every_minutes`, at the end of the first epoch and of later ones at least SPACING times its own cost apart,
+    last.ckpt every `every_minutes`, at the end of the first epoch and of later ones where CHECKPOINT_SPACING allows it,
     when training ends and when a signal ends it; the one before stays as last.previous.ckpt.
 
     last.ckpt is all that a run is resumed from. The best weights, kept in memory since the evaluation that chose them, and how
@@ -103,7 +100,7 @@ class Checkpoints(Checkpoint):
         if self._is_ending(trainer, trainer.current_epoch + 1):
             return
         passed = time.monotonic() - self._written
-        if self._agreed(trainer, not self.duration or passed > min(self.every_seconds, SPACING * self.duration)):
+        if self._agreed(trainer, not self.duration or passed > min(self.every_seconds, CHECKPOINT_SPACING * self.duration)):
             self.save_last(trainer)
             self.interrupt.check()
 
