@@ -7,10 +7,10 @@ python -m benchmarks.kill_matrix --to=DIR                 # kill_matrix.json and
 
 Each run is small (a network of a few thousand parameters on handwritten digits) and takes seconds beyond the imports. A trial
 kills one run twice, with SIGKILL to its whole process group, then types it a third time and lets it end. Moments come in two
-kinds: at random (uniform over what the run left alone took) and at a stated place (`benchmarks.kill_at`). Compared are the last
-weights, the states of optimizer, schedule, callbacks and random generators, the best weights, metrics.csv and TensorBoard's
-events but for perf/, the test outputs, the record's results, and the names of the files. Written as it goes; typed again, the
-command goes on with what is missing.
+kinds: at random (uniform over the rest of the run) and at a stated place (`benchmarks.kill_at`). Compared are the last weights,
+the states of optimizer, schedule, callbacks and random generators, the best weights, metrics.csv and TensorBoard's events but for
+perf/, the test outputs, the record's results, and the names of the files. Written as it goes; typed again, the command goes on
+with what is missing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMON = (
     *("+experiment=digits", "model.blocks=[1,1]", "model.channels=[8,16]", "data.limit_train=512", "data.limit_test=100"),
     *("data.batch_size=16", "trainer.max_epochs=6", "trainer.log_every_n_steps=5", "checkpoint.every_minutes=0.003"),
-    *("deterministic=true", "threads=1", "compile=false", "progress=plain", "scheduler=cosine"),
+    *("deterministic=true", "threads=1", "compile=false", "progress=plain", "scheduler=cosine", "optimizer.lr=0.02"),
 )
 TWO = ("trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp", "model.dropout=0.25")
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -158,9 +158,9 @@ def finish(process: subprocess.Popen[bytes]) -> int:
 
 
 def leave_alone(words: tuple[str, ...], folder: Path) -> float:
-    """Run undisturbed; seconds from the beginning of training to the end of the process."""
+    """Run undisturbed; seconds from the first metrics to the end of the process."""
     process = start(words, folder)
-    _wait_for_session(folder, process, 1)
+    _wait_for_training(folder, process)
     began = time.monotonic()
     if (status := finish(process)) != 0:
         raise RuntimeError(f"{folder}: ended with status {status}; see {folder}.log")
@@ -174,8 +174,8 @@ def trial(words: tuple[str, ...], moments: list[str], whole: Path, folder: Path,
     for number, moment in enumerate(moments):
         if moment == RANDOM:
             process = start(words, folder)
-            if _wait_for_session(folder, process, _sessions(folder) + 1):
-                time.sleep(draw.uniform(0, seconds))
+            if _wait_for_training(folder, process):
+                time.sleep(draw.uniform(0, seconds * (1 - _last_step(folder) / _last_step(whole))))
             _kill(process)
         else:
             process = start(words, folder, (moment, AIMED[moment][min(number, 1)]))
@@ -193,20 +193,16 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _sessions(folder: Path) -> int:
-    try:
-        return len(json.loads((folder / RESULT).read_text())["sessions"])
-    except (OSError, ValueError):
-        return 0
-
-
-def _wait_for_session(folder: Path, process: subprocess.Popen[bytes], number: int) -> bool:
-    """Wait until the run's session of this number has begun to train; False where the process ended without."""
-    while _sessions(folder) < number:
-        if process.poll() is not None:
-            return False
-        time.sleep(0.02)
-    return True
+def _wait_for_training(folder: Path, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until this session writes metrics; False where the process ended before."""
+    least = None
+    while process.poll() is None:
+        size = (folder / METRICS).stat().st_size if (folder / METRICS).exists() else 0
+        least = size if least is None else min(least, size)  # a session that goes on begins by cutting back
+        if size > least:
+            return True
+        time.sleep(0.005)
+    return False
 
 
 def _last_step(folder: Path) -> int:

@@ -104,6 +104,7 @@ class Metrics(Callback):
             self._epoch[name] += values[name] * values["count"]
             self._row[f"train/{name}"] = values[name]
         self._epoch["count"] += values["count"]
+        self._row["lr"] = self._lr
         seconds = self._training_seconds()
         speed = self._images / max(seconds - self._last[1], 1e-9)
         self._row["perf/images_per_second"] = speed
@@ -141,7 +142,6 @@ class Metrics(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         row, self._row = self._row, {}
-        row["lr"] = self._lr
         self.latest.update(row)
         if trainer.is_global_zero:
             self.append({"step": trainer.global_step, "epoch": epoch_number(trainer), **row})
