@@ -9,7 +9,6 @@ import torch
 from lightning.pytorch import Trainer
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from resnet_lit.callbacks import checkpoint as checkpoints
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.images import captioned_grid, confusion_picture, most_confident_mistakes
 from resnet_lit.callbacks.metrics import Metrics
@@ -42,8 +41,7 @@ def measure(
     last = _test(trainer, module, data, metrics)
     chosen = last
     if saver.best is not None and saver.best["step"] != trainer.global_step:
-        weights = checkpoints.load(saver.folder / checkpoints.BEST)["state_dict"]
-        module.load_state_dict(weights)
+        module.load_state_dict(saver.best["state_dict"])
         chosen = _test(trainer, module, data, metrics)
     for name in ("accuracy", "loss"):
         results[f"test/{name}"] = chosen[f"test/{name}"]

@@ -18,14 +18,14 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from resnet_lit import measure
+from resnet_lit import checkpoints, measure
 from resnet_lit.allocator import keep_freed_memory
-from resnet_lit.callbacks import checkpoint as checkpoints
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.compilation import Compilation, compile_mode
 from resnet_lit.callbacks.images import ShowImages
 from resnet_lit.callbacks.interrupt import Interrupt
 from resnet_lit.callbacks.metrics import Metrics, cut_back
+from resnet_lit.callbacks.plateau import Plateau
 from resnet_lit.callbacks.progress import ShowProgress
 from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.callbacks.timing import NoProfiler, Timing
@@ -185,11 +185,12 @@ def train(
         metrics=metrics,
         timing=timing,
         interrupt=interrupt,
+        seed=config.seed,
     )
     mode = state["resnet_lit"]["compile"] if state is not None else compile_mode(config, length.steps)
     compilation = Compilation(mode, config, (channels, size, size), timing)
-    step = state["global_step"] if state is not None else None
-    loggers = build_loggers(config, folder, step)
+    written = state["written"] if state is not None else None
+    loggers = build_loggers(config, folder, written["events"] if written else None)
     mine = [*watching, *(entry for entry in map(_build, config.callbacks.values()) if entry is not None)]
     if config.data.batch_size % max(1, _processes(config)):
         raise ConfigError(
@@ -198,7 +199,7 @@ def train(
     trainer = build_trainer(
         config,
         loggers,
-        [timing, compilation, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), saver],
+        [timing, compilation, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), Plateau(metrics), saver],
         folder,
     )
     if config.trainer.sync_batchnorm and trainer.strategy.root_device.type == "cpu":
@@ -211,8 +212,8 @@ def train(
 
     begin()
     if trainer.is_global_zero:
-        (folder / "checkpoints").mkdir(exist_ok=True)
-        cut_back(folder / "metrics.csv", step or 0)
+        checkpoints.prepare(folder, resumed[0] if resumed else None)
+        cut_back(metrics.path, written["metrics"] if written else 0)
         for logger in loggers:
             if isinstance(logger, TensorBoard):
                 logger.start(_hparams(config, outcome), [f"result/{name}" for name in measure.RESULTS])
@@ -220,6 +221,7 @@ def train(
         trainer.fit(module, datamodule=data, ckpt_path=resumed[0] if resumed else None, weights_only=True if resumed else None)
         interrupt.deferred = False
         measure.validate_at_the_end(trainer, module, data, metrics, saver)
+        saver.write_best(trainer)
         measure.measure(trainer, module, data, metrics, saver, outcome, folder)
     finally:
         interrupt.deferred = False
@@ -252,8 +254,8 @@ def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], call
         **values,
         logger=loggers or False,
         callbacks=callbacks,
+        plugins=[checkpoints.WholeFiles()],
         default_root_dir=folder,
-        enable_checkpointing=False,
         enable_progress_bar=False,
         num_sanity_val_steps=0,
         deterministic=config.deterministic,
@@ -262,8 +264,8 @@ def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], call
     )
 
 
-def build_loggers(config: Config, folder: Path, after_step: int | None) -> list[Logger]:
-    """The loggers of `logger.*`, each writing into the run's folder."""
+def build_loggers(config: Config, folder: Path, events: int | None) -> list[Logger]:
+    """The loggers of `logger.*`, each writing into the run's folder. events: bytes that count of an earlier session's."""
     loggers = []
     for entry in config.logger.values():
         if entry is None:
@@ -271,7 +273,7 @@ def build_loggers(config: Config, folder: Path, after_step: int | None) -> list[
         target = locate(entry["_target_"], "logger._target_")
         options = {key: value for key, value in entry.items() if key != "_target_"}
         if target is TensorBoard:
-            options["after_step"] = after_step
+            options["keep"] = events
         if "save_dir" in inspect.signature(target).parameters:
             options.setdefault("save_dir", str(folder))
         loggers.append(_called(target, options, "logger"))

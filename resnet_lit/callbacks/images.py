@@ -22,7 +22,7 @@ class ShowImages(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: tuple[Tensor, Tensor], batch_idx: int
     ) -> None:
-        if trainer.global_step == 0 and trainer.is_global_zero:
+        if trainer.global_step == 0 and batch_idx == 0 and trainer.is_global_zero:
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoard):
                     logger.image("images/augmented", make_grid(batch[0][:SHOWN].cpu(), nrow=8, padding=1), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ class Metrics(Callback):
             self._epoch[name] += values[name] * values["count"]
             self._row[f"train/{name}"] = values[name]
         self._epoch["count"] += values["count"]
+        self._row["lr"] = self._lr
         seconds = self._training_seconds()
         speed = self._images / max(seconds - self._last[1], 1e-9)
         self._row["perf/images_per_second"] = speed
@@ -142,7 +144,6 @@ class Metrics(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         row, self._row = self._row, {}
-        row["lr"] = self._lr
         self.latest.update(row)
         if trainer.is_global_zero:
             self.append({"step": trainer.global_step, "epoch": epoch_number(trainer), **row})
@@ -184,17 +185,9 @@ def epoch_number(trainer: Trainer) -> int:
     return trainer.current_epoch + (trainer.state.fn == TrainerFn.FITTING)
 
 
-def cut_back(path: Path, step: int) -> None:
-    """Drop the rows of metrics.csv after `step`: a resumed run writes them again. A last line cut short is dropped too."""
-    if not path.is_file():
-        return
-    with path.open(newline="") as file:
-        rows = [
-            row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdigit() and int(row["step"]) <= step
-        ]
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)
+def cut_back(path: Path, size: int) -> None:
+    """Keep the first `size` bytes of metrics.csv: a resumed run writes the rest again."""
+    if size:
+        os.truncate(path, min(size, path.stat().st_size))
+    else:
+        path.unlink(missing_ok=True)
