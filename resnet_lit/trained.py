@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from resnet_lit.callbacks.checkpoint import BEST, LAST
+from resnet_lit.checkpoints import BEST, LAST
 from resnet_lit.module import LitClassifier
 from resnet_lit.record import FolderError
 from resnet_lit.training import load_module
