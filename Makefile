@@ -45,7 +45,7 @@ bench: $(READY)  ## timings, each a ratio against a named alternative
 	@for file in benchmarks/bench_*.py; do $(RUN) -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 tensorboard: $(READY)  ## open TensorBoard on outputs/
-	$(RUN) -m tensorboard.main --logdir outputs --bind_all=false --host 127.0.0.1
+	$(RUN) -m resnet_lit.board outputs
 
 wheel: $(READY)  ## build the wheel into dist/
 	$(RUN) -m build --wheel --no-isolation
