@@ -24,6 +24,7 @@ from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.compilation import Compilation, compile_mode
 from resnet_lit.callbacks.images import ShowImages
 from resnet_lit.callbacks.interrupt import Interrupt
+from resnet_lit.callbacks.loggers import RunLogger
 from resnet_lit.callbacks.metrics import Metrics, cut_back
 from resnet_lit.callbacks.plateau import Plateau
 from resnet_lit.callbacks.progress import ShowProgress
@@ -215,7 +216,7 @@ def train(
         checkpoints.prepare(folder, resumed[0] if resumed else None)
         cut_back(metrics.path, written["metrics"] if written else 0)
         for logger in loggers:
-            if isinstance(logger, TensorBoard):
+            if isinstance(logger, RunLogger):
                 logger.start(_hparams(config, outcome), [f"result/{name}" for name in measure.RESULTS])
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resumed[0] if resumed else None, weights_only=True if resumed else None)
@@ -229,7 +230,7 @@ def train(
         outcome["timing"] = timing.result()
         outcome["steps"], outcome["epochs"] = trainer.global_step, trainer.current_epoch
         for logger in loggers:
-            if isinstance(logger, TensorBoard):
+            if isinstance(logger, RunLogger):
                 logger.close()
 
 
