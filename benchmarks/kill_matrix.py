@@ -65,8 +65,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "optimizer.lr=0.3",
     ),
     "evaluated within epochs": ("++trainer.val_check_interval=12", "model.dropout=0.1"),
+    "evaluated across epochs": ("++trainer.val_check_interval=40", "++trainer.check_val_every_n_epoch=null"),
+    "evaluated every second epoch": ("++trainer.check_val_every_n_epoch=2", "optimizer=sgd"),
     "checkpoints at the default interval": ("checkpoint.every_minutes=10", "model.dropout=0.1"),
-    "ends within an epoch": ("trainer.max_steps=150",),
+    "ends within an epoch": ("trainer.max_steps=150", "checkpoint.every_minutes=0.01"),
     "ddp": TWO,
     "ddp, gradient accumulation": (*TWO, "trainer.accumulate_grad_batches=2"),
 }
