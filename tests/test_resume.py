@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 import torch
-from tests_support import TINY, image_tree, start
+from tests_support import ROOT, TINY, image_tree, start
 
 from resnet_lit.record import read
 from resnet_lit.run import FolderError, run
@@ -129,3 +133,25 @@ def test_checkpoints_that_are_all_damaged_are_not_passed_over(tmp_path) -> None:
     (tmp_path / "run" / "result.json").write_text(json.dumps({**read(tmp_path / "run"), "status": "interrupted"}))
     with pytest.raises(FolderError, match=r"last\.ckpt is damaged .*fresh=true"):
         run(config, tmp_path / "run")
+
+
+def test_sigterm_to_all_processes_of_a_run_ends_them_together(tmp_path) -> None:
+    """As a cluster sends it: to each of them. None waits for another, and the first one writes how it ended."""
+    words = [*TINY, "trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resnet_lit.train", *words, "hydra.run.dir=run"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    while not (tmp_path / "run" / "metrics.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        assert process.wait(timeout=120) == 143
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert read(tmp_path / "run")["status"] == "interrupted"
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()

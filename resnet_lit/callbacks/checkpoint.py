@@ -12,7 +12,7 @@ from lightning.pytorch import __version__ as lightning_version
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from resnet_lit.callbacks.interrupt import Interrupt
+from resnet_lit.callbacks.interrupt import Interrupt, Interrupted
 from resnet_lit.callbacks.metrics import Metrics, epoch_number
 from resnet_lit.callbacks.randomness import random_state, restore_random_state, seed_apart
 from resnet_lit.callbacks.tensorboard import TensorBoard
@@ -59,6 +59,7 @@ class Checkpoints(Checkpoint):
         self._written = time.monotonic()
         self._random_state: dict[str, Any] | None = None
         self._max_steps: int | None = None
+        self._signal: int | None = None
 
     # --- when
 
@@ -82,7 +83,7 @@ class Checkpoints(Checkpoint):
             if self._is_ending(trainer, trainer.current_epoch):
                 return
             self.save_last(trainer)
-            self.interrupt.check()
+            self._stop_on_signal()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.monitor is not None:
@@ -111,13 +112,13 @@ class Checkpoints(Checkpoint):
         passed = time.monotonic() - self._written
         if self._agreed(trainer, not self.duration or passed > min(self.every_seconds, CHECKPOINT_SPACING * self.duration)):
             self.save_last(trainer)
-            self.interrupt.check()
+            self._stop_on_signal()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._agreed(trainer, True)
         self.save_last(trainer)
+        self._agreed(trainer, False)
         self.interrupt.deferred = False
-        self.interrupt.check()
+        self._stop_on_signal()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING:
@@ -131,14 +132,20 @@ class Checkpoints(Checkpoint):
         if trainer.world_size > 1:
             self._agreed(trainer, False)
             self.interrupt.deferred = False
-            self.interrupt.check()
+            self._stop_on_signal()
 
     def _agreed(self, trainer: Trainer, due: bool) -> bool:
         """Whether it is time, or a signal has come. The first of several processes decides for all."""
-        due = due or self.interrupt.noted is not None
+        self._signal = self.interrupt.noted
+        due = due or self._signal is not None
         if trainer.world_size > 1:
-            due, self.interrupt.noted = trainer.strategy.broadcast((due, self.interrupt.noted))
+            due, self._signal = trainer.strategy.broadcast((due, self._signal))
         return due
+
+    def _stop_on_signal(self) -> None:
+        """Raise Interrupted where a signal had come when it was last agreed; one that has come since is heard next time."""
+        if self._signal is not None:
+            raise Interrupted(self._signal)
 
     @staticmethod
     def _between_steps(trainer: Trainer, batch_idx: int) -> bool:

@@ -61,8 +61,3 @@ class Interrupt:
         for number in (signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
         yield self
-
-    def check(self) -> None:
-        """Raise Interrupted where a signal has been noted."""
-        if self.noted is not None:
-            raise Interrupted(self.noted)
