@@ -79,13 +79,13 @@ def resume(folder: str | Path, *, command: str | None = None) -> Record:
     return run(config, folder, command=command, known_as=(records.read(folder) or {}).get("identity"))
 
 
-def config_of(folder: str | Path) -> Config:
-    """The config that a run folder was trained with. Raises FolderError where it holds none."""
+def config_of(folder: str | Path, key: str = "resume") -> Config:
+    """The config that a run folder was trained with. key: what the user said it by. Raises FolderError where it holds none."""
     path = Path(folder) / "config.yaml"
     try:
         return from_mapping(yaml.safe_load(path.read_text()))
     except (OSError, yaml.YAMLError, ConfigError, AttributeError) as error:
-        raise FolderError(f"resume={folder}: holds no run to go on with ({error})") from error
+        raise FolderError(f"{key}={folder}: holds no run ({error})") from error
 
 
 def is_helper_process() -> bool:

@@ -110,7 +110,7 @@ def load_module(path: str | Path) -> LitClassifier:
     mean, std = content["normalization"]["mean"], content["normalization"]["std"]
     channels, size, _ = content["image_shape"]
     network = build_network(from_mapping(content["config"]).model, len(content["classes"]), channels, size)
-    module = LitClassifier(network, mean=mean, std=std)
+    module = LitClassifier(network, mean=mean, std=std, content=content)
     module.load_state_dict(state["state_dict"])
     return module.eval()
 

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
@@ -127,9 +128,10 @@ class Metrics(Callback):
     def _read(module: LightningModule, name: str) -> dict[str, float]:
         assert isinstance(module, LitClassifier)
         tally: Tally = getattr(module, name)
-        values = {key: float(value) for key, value in tally.compute().items()}
+        values = tally.compute()
+        numbers = torch.stack([value.float() for value in values.values()]).tolist()  # waits for the device once
         tally.reset()
-        return values
+        return dict(zip(values, numbers, strict=True))
 
     def _check_finite(self, loss: float, name: str, trainer: Trainer) -> None:
         if not math.isfinite(loss):

@@ -13,6 +13,13 @@ from tensorboard.compat.proto.event_pb2 import Event
 from torch.utils.tensorboard.summary import hparams
 
 PATTERN = "events.out.tfevents.*"
+# Training and evaluation in one chart, on the page Custom Scalars.
+LAYOUT = {
+    "curves": {
+        "accuracy": ["Multiline", ["^train/accuracy_epoch$", "^(val|test)/accuracy$"]],
+        "loss": ["Multiline", ["^train/loss_epoch$", "^(val|test)/loss$"]],
+    }
+}
 
 
 class TensorBoard(TensorBoardLogger):
@@ -51,6 +58,7 @@ class TensorBoard(TensorBoardLogger):
         if self._keep is None or not renamed:
             for summary in hparams(values, dict.fromkeys(metrics, 0.0))[:2]:  # experiment and session start
                 writer.file_writer.add_summary(summary, 0)
+            writer.add_custom_scalars(LAYOUT)
         writer.flush()
         for path in renamed:
             path.unlink()

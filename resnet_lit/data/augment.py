@@ -156,13 +156,12 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
     x = torch.arange(width, device=images.device) - middle_x
     y = (torch.arange(height, device=images.device) - middle_y)[:, None]
-    # where each pixel of the result comes from: (N, H, W)
-    column = ((x * cos + middle_x) + y * sin).round_()
-    row = ((y * cos + middle_y) - x * sin).round_()
-    inside = (column.clamp(0, width - 1) == column) & (row.clamp(0, height - 1) == row)
-    pixel = row.mul_(width).add_(column).mul_(inside).long().view(n, 1, -1)
-    rotated = images.view(n, channels, -1).gather(2, pixel.expand(-1, channels, -1))
-    return rotated.mul_(inside.view(n, 1, -1)).view(images.shape)
+    # where each pixel of the result comes from, (N, H, W): what lies outside comes from a border of zeros
+    column = ((x * cos + middle_x) + y * sin).round_().clamp_(-1, width)
+    row = ((y * cos + middle_y) - x * sin).round_().clamp_(-1, height)
+    bordered = F.pad(images, (1, 1, 1, 1)).view(n, channels, -1)
+    pixel = row.add_(1).mul_(width + 2).add_(column).add_(1).long().view(n, 1, -1)
+    return bordered.gather(2, pixel.expand(-1, channels, -1)).view(images.shape)
 
 
 def blur(images: Tensor, kernel_size: int, sigmas: Tensor, mask: Tensor | None = None) -> Tensor:
