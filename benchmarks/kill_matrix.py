@@ -65,12 +65,15 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "optimizer.lr=0.3",
     ),
     "evaluated within epochs": ("++trainer.val_check_interval=12", "model.dropout=0.1"),
+    "evaluated across epochs": ("++trainer.val_check_interval=40", "++trainer.check_val_every_n_epoch=null"),
+    "evaluated every second epoch": ("++trainer.check_val_every_n_epoch=2", "optimizer=sgd"),
     "checkpoints at the default interval": ("checkpoint.every_minutes=10", "model.dropout=0.1"),
-    "ends within an epoch": ("trainer.max_steps=150",),
+    "ends within an epoch": ("trainer.max_steps=150", "checkpoint.every_minutes=0.01"),
     "ddp": TWO,
     "ddp, gradient accumulation": (*TWO, "trainer.accumulate_grad_batches=2"),
 }
 RANDOM = "at random"
+Moment = tuple[str, int]  # a place of `benchmarks.kill_at`, and at which of its calls; or RANDOM
 # A place, and at which of its calls: the first number in a first session, the second in one that goes on.
 AIMED: dict[str, tuple[int, int]] = {
     "in a step": (50, 20),
@@ -121,7 +124,7 @@ def main() -> None:
     sys.exit(any(trial["differences"] for trial in found["trials"]))
 
 
-def schedule(names: list[str], kills: int, seed: int) -> Iterator[tuple[str, list[str]]]:
+def schedule(names: list[str], kills: int, seed: int) -> Iterator[tuple[str, list[Moment]]]:
     """Trials of two kills each: every setting in turn, every moment about equally often, at random twice as often."""
     draw, deck = random.Random(seed), []
     for number in range(-(-kills // 2)):
@@ -130,10 +133,11 @@ def schedule(names: list[str], kills: int, seed: int) -> Iterator[tuple[str, lis
             deck = deck or draw.sample([*AIMED, RANDOM, RANDOM], len(AIMED) + 2)
             moments.append(deck.pop())
         late = ("in the test", "before the final record")  # nothing of training is left after them
-        yield names[number % len(names)], sorted(moments, key=late.__contains__)
+        moments.sort(key=late.__contains__)
+        yield names[number % len(names)], [(name, AIMED.get(name, (0, 0))[session]) for session, name in enumerate(moments)]
 
 
-def start(words: tuple[str, ...], folder: Path, aimed: tuple[str, int] | None = None) -> subprocess.Popen[bytes]:
+def start(words: tuple[str, ...], folder: Path, aimed: Moment | None = None) -> subprocess.Popen[bytes]:
     """The command in a process group of its own, to be killed at a place where one is given."""
     module = ["resnet_lit.train"] if aimed is None else ["benchmarks.kill_at", aimed[0], str(aimed[1])]
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -167,18 +171,21 @@ def leave_alone(words: tuple[str, ...], folder: Path) -> float:
     return time.monotonic() - began
 
 
-def trial(words: tuple[str, ...], moments: list[str], whole: Path, folder: Path, seconds: float, seed: int) -> dict[str, Any]:
-    """Run, kill at each of the moments, run to the end, compare. `differences` is empty where all is equal."""
+def trial(words: tuple[str, ...], moments: list[Moment], whole: Path, folder: Path, seconds: float, seed: int) -> dict[str, Any]:
+    """Run, kill at each of the moments, run to the end, compare. `differences` is empty where all is equal.
+
+    seconds: what `leave_alone` gave of the run in `whole`. seed: of the moments at random.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     draw, kills = random.Random(seed), []
-    for number, moment in enumerate(moments):
+    for moment, nth in moments:
         if moment == RANDOM:
             process = start(words, folder)
             if _wait_for_training(folder, process):
                 time.sleep(draw.uniform(0, seconds * (1 - _last_step(folder) / _last_step(whole))))
             _kill(process)
         else:
-            process = start(words, folder, (moment, AIMED[moment][min(number, 1)]))
+            process = start(words, folder, (moment, nth))
         landed = finish(process) == -signal.SIGKILL
         kills.append({"moment": moment, "landed": landed, "step": _last_step(folder)})
     status = finish(start(words, folder))

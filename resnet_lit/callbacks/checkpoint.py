@@ -10,8 +10,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch import __version__ as lightning_version
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
 
-from resnet_lit.callbacks.interrupt import Interrupt
+from resnet_lit.callbacks.interrupt import Interrupt, Interrupted
 from resnet_lit.callbacks.metrics import Metrics, epoch_number
 from resnet_lit.callbacks.randomness import random_state, restore_random_state, seed_apart
 from resnet_lit.callbacks.tensorboard import TensorBoard
@@ -57,6 +58,8 @@ class Checkpoints(Checkpoint):
         self._best_on_disk: int | None = None  # the step of best.ckpt's weights, where this session has written it
         self._written = time.monotonic()
         self._random_state: dict[str, Any] | None = None
+        self._max_steps: int | None = None
+        self._signal: int | None = None
 
     # --- when
 
@@ -66,6 +69,8 @@ class Checkpoints(Checkpoint):
             self._random_state = None
         else:
             seed_apart(self.seed, trainer.global_rank)
+        if self._max_steps is not None:
+            trainer.fit_loop.epoch_loop.max_steps, self._max_steps = self._max_steps, None
         self._written = time.monotonic()
         self.interrupt.defer()
 
@@ -78,14 +83,19 @@ class Checkpoints(Checkpoint):
             if self._is_ending(trainer, trainer.current_epoch):
                 return
             self.save_last(trainer)
-            self.interrupt.check()
+            self._stop_on_signal()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.monitor is None or trainer.sanity_checking:
-            return
-        value = self.metrics.latest[self.monitor]
+        if self.monitor is not None:
+            self._choose(trainer, pl_module, self.monitor)
+        if trainer.state.fn != TrainerFn.FITTING:
+            self.on_test_end(trainer, pl_module)
+
+    def _choose(self, trainer: Trainer, pl_module: LightningModule, monitor: str) -> None:
+        """Keep the weights where they are better than all before."""
+        value = self.metrics.latest[monitor]
         if self.best is None or value > self.best["value"]:
-            found = {key: self.metrics.latest[key] for key in (self.monitor, self.monitor.replace("accuracy", "loss"))}
+            found = {key: self.metrics.latest[key] for key in (monitor, monitor.replace("accuracy", "loss"))}
             with self.timing.during("checkpoint"), torch.inference_mode(False):
                 weights = {name: tensor.detach().clone() for name, tensor in pl_module.state_dict().items()}
             self.best = {
@@ -102,25 +112,47 @@ class Checkpoints(Checkpoint):
         passed = time.monotonic() - self._written
         if self._agreed(trainer, not self.duration or passed > min(self.every_seconds, CHECKPOINT_SPACING * self.duration)):
             self.save_last(trainer)
-            self.interrupt.check()
+            self._stop_on_signal()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._agreed(trainer, True)
         self.save_last(trainer)
+        self._agreed(trainer, False)
         self.interrupt.deferred = False
-        self.interrupt.check()
+        self._stop_on_signal()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            self.on_test_start(trainer, pl_module)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.world_size > 1:  # one that stopped at once would leave the others waiting for it
+            self.interrupt.defer()
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.world_size > 1:
+            self._agreed(trainer, False)
+            self.interrupt.deferred = False
+            self._stop_on_signal()
 
     def _agreed(self, trainer: Trainer, due: bool) -> bool:
         """Whether it is time, or a signal has come. The first of several processes decides for all."""
-        due = due or self.interrupt.noted is not None
+        self._signal = self.interrupt.noted
+        due = due or self._signal is not None
         if trainer.world_size > 1:
-            due, self.interrupt.noted = trainer.strategy.broadcast((due, self.interrupt.noted))
+            due, self._signal = trainer.strategy.broadcast((due, self._signal))
         return due
+
+    def _stop_on_signal(self) -> None:
+        """Raise Interrupted where a signal had come when it was last agreed; one that has come since is heard next time."""
+        if self._signal is not None:
+            raise Interrupted(self._signal)
 
     @staticmethod
     def _between_steps(trainer: Trainer, batch_idx: int) -> bool:
         """No gradients are half summed up, and no validation is about to start: the run can go on from here."""
-        validates = trainer.val_check_batch not in (None, float("inf")) and (batch_idx + 1) % trainer.val_check_batch == 0
+        across = trainer.check_val_every_n_epoch is None  # validations are counted across epochs
+        batches = trainer.fit_loop.total_batch_idx + 1 if across else batch_idx + 1
+        validates = trainer.val_check_batch not in (None, float("inf")) and batches % trainer.val_check_batch == 0
         return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not validates
 
     @staticmethod
@@ -185,3 +217,7 @@ class Checkpoints(Checkpoint):
         self._random_state = states[trainer.global_rank % len(states)]
         self.best = checkpoint["best"]
         trainer.should_stop = checkpoint["should_stop"]  # else a run that was stopped early would train one more epoch
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+        if progress["ready"] == progress["processed"] and checkpoint["global_step"] < trainer.max_steps:
+            # Where max_steps is given, Lightning would end once more the epoch that has ended
+            self._max_steps, trainer.fit_loop.epoch_loop.max_steps = trainer.max_steps, -1
