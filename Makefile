@@ -24,11 +24,11 @@ demo: $(READY)  ## train Model 4 on handwritten digits for four epochs; nothing 
 train: $(READY)  ## the main job: Model 4 on CIFAR-10, 200 epochs (ARGS="seed=1 …" adds to it)
 	$(RUN) -m resnet_lit.train +experiment=model4 $(ARGS)
 
-test: $(READY)  ## the whole test suite
-	$(RUN) -m pytest
+test: $(READY)  ## the whole test suite, as many tests at a time as there are cores
+	$(RUN) -m pytest -n auto --dist worksteal
 
 quick: $(READY)  ## the quick part of the tests
-	$(RUN) -m pytest -m 'not slow'
+	$(RUN) -m pytest -n auto --dist worksteal -m 'not slow'
 
 lint: $(READY)  ## format, lint and types
 	$(RUN) -m ruff format --check .
@@ -45,7 +45,7 @@ bench: $(READY)  ## timings, each a ratio against a named alternative
 	@for file in benchmarks/bench_*.py; do $(RUN) -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 tensorboard: $(READY)  ## open TensorBoard on outputs/
-	$(RUN) -m tensorboard.main --logdir outputs --bind_all=false --host 127.0.0.1
+	$(RUN) -m resnet_lit.board outputs
 
 wheel: $(READY)  ## build the wheel into dist/
 	$(RUN) -m build --wheel --no-isolation

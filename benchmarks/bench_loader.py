@@ -20,7 +20,7 @@ from resnet_lit.data.augment import Augment, normalize
 from resnet_lit.data.loader import BatchLoader
 
 ROUNDS = 7
-PIL_BATCHES, OUR_BATCHES = 100, 2_000  # about two seconds each
+PIL_BATCHES, OUR_BATCHES = 150, 6_000  # about two seconds each
 
 
 def side(what: str) -> None:

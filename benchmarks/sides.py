@@ -32,7 +32,7 @@ class Side:
             [sys.executable, "-m", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if os.environ.get("BENCH_VERBOSE") is None else None,
+            stderr=subprocess.DEVNULL if os.environ.get("BENCH_VERBOSE") is None else None,
             text=True,
             env={**os.environ, **(env or {})},
         )
@@ -68,7 +68,7 @@ def serve(work: Callable[[], int], **about: Any) -> None:
 
 
 def say(mark: str, values: dict[str, Any]) -> None:
-    print(mark, json.dumps(values), flush=True)
+    print(mark, json.dumps(values), file=sys.__stdout__, flush=True)  # a progress bar redirects sys.stdout
 
 
 class Pause(Callback):

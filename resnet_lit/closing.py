@@ -22,8 +22,8 @@ COLOURS = {"finished": "green", "diverged": "yellow", "interrupted": "yellow", "
 def single(record: Record, folder: Path) -> int:
     """Print what came of one run; return the exit status: 0 finished, 1 failed or diverged."""
     status = 0 if record["status"] == GOOD else 1
-    if is_helper_process():
-        return status
+    if is_helper_process():  # Lightning kills the first process, which has a record to write, when another ends badly
+        return int(record["status"] == "failed")
     lines = []
     if record["process"] != records.process():
         commit = f"commit {record['git']['commit'][:10]}" if record["git"]["commit"] else "commit not known"

@@ -134,6 +134,13 @@ class ImageData(LightningDataModule):
             **options,
         )
 
+    def transfer_batch_to_device(
+        self, batch: tuple[Tensor, Tensor], device: torch.device, dataloader_idx: int
+    ) -> tuple[Tensor, Tensor]:
+        """Our loader has brought the batch there already; Lightning's own way looks through any kind of nested collection."""
+        images, targets = batch
+        return images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+
     def train_dataloader(self) -> BatchLoader:
         overfit = self.config.trainer.overfit_batches > 0  # the same few batches in every epoch
         return self._loader(

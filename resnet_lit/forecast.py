@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from resnet_lit.schema import Config
+from resnet_lit.schema import CHECKPOINT_SPACING, Config
 from resnet_lit.typed import duration, flatten
 
 # The interval. Steps are timed in bursts, and the run is taken for one more burst: t(0.95, 4 degrees) * s * sqrt(1 + 1/5) on
@@ -28,6 +28,11 @@ START_DRIFT = 0.25  # of what happens once: imports, compiling, closing
 # Bytes that a rehearsal does not show.
 RECORD_BYTES = 10_000  # result.json and config.yaml
 LOG_LINE_BYTES = 120  # of train.log, one an epoch
+
+# Bytes of a run that has not been rehearsed.
+REST_BYTES = 3_000_000  # pictures, curves, test outputs
+BYTES_PER_NUMBER = 4
+OPTIMIZER_NUMBERS = 2  # kept for each parameter, where the optimizer is not known: as many as Adam
 
 # Keys that say how much a run does, or with which numbers, but not how long a step takes or how much memory it needs.
 _SAME_PACE = (
@@ -91,9 +96,9 @@ class Pace:
     epoch took beyond the others: choosing kernels, asking for memory. step: mean of a full batch, a value for each burst.
     small: what an image of the epoch's last, smaller batch takes, in images of a full one.
     evaluated: for one image, a value for each burst. turn: from an epoch's last evaluation to the next one's first step,
-    without `save`: the checkpoints in it. close: after the last epoch, without tests. memory: peak, of the process, or what is
-    allocated on the accelerator. row: bytes that one reading of the metrics adds; rest: of the folder without rows and
-    checkpoints, with `outputs_images` test images in it.
+    without checkpoints. save: one of them. close: after the last epoch, without tests. memory: peak, of the process, or what is
+    allocated on the accelerator. last_checkpoint, best_checkpoint: bytes; the first holds the best weights, too. row: bytes that
+    one reading of the metrics adds; rest: of the folder without rows and checkpoints, with `outputs_images` test images in it.
     """
 
     start: float
@@ -173,9 +178,9 @@ def forecast(config: Config, extent: Extent, pace: Pace, steps_done: int = 0) ->
         "epoch ends": left * epochs * pace.turn,
     }
     once = pace.start + pace.first + pace.compiling + pace.close
-    between = (sum(seconds.values()) + pace.close - once) // (config.checkpoint.every_minutes * 60)
-    saves = left * epochs + max(0.0, between - left * epochs)  # one an epoch, and more where epochs are long
-    seconds["checkpoints"] = saves * pace.save
+    repeated = sum(seconds.values()) + pace.close - once
+    at_ends = min(left * epochs, 2 + repeated / max(CHECKPOINT_SPACING * pace.save, 1e-9))  # the first and the last, and between
+    seconds["checkpoints"] = max(at_ends, repeated // (config.checkpoint.every_minutes * 60)) * pace.save
     seconds["test"] = tests * extent.test_images * image
     seconds["close"] = pace.close
 
@@ -185,8 +190,7 @@ def forecast(config: Config, extent: Extent, pace: Pace, steps_done: int = 0) ->
     rows = math.ceil(extent.epochs * extent.steps) // config.trainer.log_every_n_steps + epochs + 1
     outputs = (extent.test_images - pace.outputs_images) * (4 * extent.classes + 1)  # float32 logits, a label
     rest = round(pace.rest + outputs + rows * pace.row + RECORD_BYTES + epochs * LOG_LINE_BYTES)
-    last, best = pace.last_checkpoint, pace.best_checkpoint if evaluations else 0
-    kept = {"all": last + best, "best": best or last, "none": 0}[config.checkpoint.keep]
+    disk_end, disk_peak = disk(config, pace.last_checkpoint, pace.best_checkpoint if evaluations else 0, rest)
     return Forecast(
         seconds=seconds,
         low=max(0.0, total - half),
@@ -202,10 +206,25 @@ def forecast(config: Config, extent: Extent, pace: Pace, steps_done: int = 0) ->
         images=images,
         memory=pace.memory,
         memory_of=pace.memory_of,
-        disk_end=rest + kept,
-        disk_peak=rest + 3 * last + best,  # last, the one before it, and the next one while it is written
+        disk_end=disk_end,
+        disk_peak=disk_peak,
         devices=extent.devices,
     )
+
+
+def disk(config: Config, last: int, best: int, rest: int) -> tuple[int, int]:
+    """Bytes of a run when it has finished, and at the most while it trains. last, best: of a checkpoint; rest: of all else."""
+    kept = {"best": best or last, "none": 0}.get(config.checkpoint.keep, last + best)
+    return rest + kept, rest + 3 * last + best  # last, the one before it, and the next one while it is written
+
+
+def estimated_disk(config: Config, parameters: int) -> tuple[int, int]:
+    """`disk` of a run of which no more is known than its config and its trainable parameters."""
+    numbers = OPTIMIZER_NUMBERS
+    if config.optimizer.target == "torch.optim.SGD":
+        numbers = 1 if config.optimizer.momentum else 0
+    best = parameters * BYTES_PER_NUMBER if config.validation != 0 or config.protocol == "paper" else 0
+    return disk(config, parameters * BYTES_PER_NUMBER * (1 + numbers) + best, best, REST_BYTES)
 
 
 def count_evaluations(config: Config, extent: Extent) -> int:
@@ -246,7 +265,7 @@ def _epochs(config: Config, extent: Extent, pace: Pace) -> float:
     step, small = _batch_seconds(config, extent, pace)
     evaluation = extent.evaluation_images * statistics.median(pace.evaluated) / (config.trainer.check_val_every_n_epoch or 1)
     rest = bool(extent.small_batch(config.data.batch_size))
-    epoch = (extent.batches - rest) * step + rest * small + evaluation + pace.turn + pace.save
+    epoch = (extent.batches - rest) * step + rest * small + evaluation + pace.turn
     return min(extent.epochs, (((days * 24 + hours) * 60 + minutes) * 60 + seconds) / epoch)
 
 

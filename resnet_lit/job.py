@@ -42,7 +42,8 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
         return {"status": "running", "reason": str(error), "folder": str(folder)}
     except Refused as error:
         return {"status": "refused", "reason": str(error), "folder": str(folder)}
-    command = [sys.executable, "-m", "resnet_lit.train", *words]
+    kept = ["checkpoint.keep=best"] if config.checkpoint.keep == "auto" else []
+    command = [sys.executable, "-m", "resnet_lit.train", *words, *kept]
     environment = {**os.environ, PARENT: str(os.getpid())}
     environment["HYDRA_FULL_ERROR"] = environment.pop(FULL_ERROR)
     if "SLURM_CPUS_PER_TASK" in os.environ:

@@ -9,11 +9,10 @@ import torch
 from lightning.pytorch import Trainer
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from resnet_lit.callbacks import checkpoint as checkpoints
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.images import captioned_grid, confusion_picture, most_confident_mistakes
+from resnet_lit.callbacks.loggers import RunLogger
 from resnet_lit.callbacks.metrics import Metrics
-from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.datamodule import ImageData
 from resnet_lit.module import LitClassifier
 from resnet_lit.record import Record
@@ -42,8 +41,7 @@ def measure(
     last = _test(trainer, module, data, metrics)
     chosen = last
     if saver.best is not None and saver.best["step"] != trainer.global_step:
-        weights = checkpoints.load(saver.folder / checkpoints.BEST)["state_dict"]
-        module.load_state_dict(weights)
+        module.load_state_dict(saver.best["state_dict"])
         chosen = _test(trainer, module, data, metrics)
     for name in ("accuracy", "loss"):
         results[f"test/{name}"] = chosen[f"test/{name}"]
@@ -65,7 +63,7 @@ def measure(
         for logger in trainer.loggers:
             if holdout:
                 logger.log_metrics(test, step)
-            if isinstance(logger, TensorBoard):
+            if isinstance(logger, RunLogger):
                 logger.finish({f"result/{name}": results[name] for name in RESULTS if name in results}, step)
 
 
@@ -101,7 +99,7 @@ def _write_outputs(trainer: Trainer, module: LitClassifier, data: ImageData, fol
     captions = [f"{classes[answers[i]]} {probability[i]:.1%}\nis {classes[targets[i]]}" for i in mistakes.tolist()]
     counts = multiclass_confusion_matrix(answers, targets, num_classes=logits.shape[1])
     for logger in trainer.loggers:
-        if isinstance(logger, TensorBoard):
+        if isinstance(logger, RunLogger):
             if len(mistakes):
                 logger.image("images/mistakes", captioned_grid(images, captions), trainer.global_step)
             if len(classes) <= 50:

@@ -24,7 +24,7 @@ from resnet_lit.forecast import Forecast, interval, makespan
 from resnet_lit.planning import SECONDS, Planned, plan, remark
 from resnet_lit.preflight import cells_of
 from resnet_lit.train import literal
-from resnet_lit.typed import ConfigError, Refused, duration
+from resnet_lit.typed import ConfigError, Refused, duration, in_bytes
 
 OPTIONS = {"--slots": 1.0, "--seconds": SECONDS}
 
@@ -93,8 +93,8 @@ def report(run: Planned) -> str:
     line("time", duration(found.total), f"{interval(found.low, found.high)} with 90 %; {spread}")
     for name, seconds in found.seconds.items():
         line(f"  {name}", duration(seconds))
-    line("memory", _bytes(found.memory), f"peak, of the {found.memory_of}")
-    line("disk", _bytes(found.disk_end), f"when it has ended; {_bytes(found.disk_peak)} while it trains")
+    line("memory", in_bytes(found.memory), f"peak, of the {found.memory_of}")
+    line("disk", in_bytes(found.disk_end), f"when it has ended; {in_bytes(found.disk_peak)} while it trains")
     return "\n".join([*lines, *remark(run)])
 
 
@@ -110,7 +110,7 @@ def table(planned: list[Planned], slots: int) -> str:
                 "" if found.training_petaflops is None else f"{found.training_petaflops + (found.evaluation_petaflops or 0):.3g}"
             )
             cells += [found.compile or "eager", flops, duration(found.total), interval(found.low, found.high)]
-            cells += [_bytes(found.memory), _bytes(found.disk_end)]
+            cells += [in_bytes(found.memory), in_bytes(found.disk_end)]
         rows.add_row(*cells)
     console = Console(width=None if sys.stdout.isatty() else 1000)
     with console.capture() as capture:
@@ -123,8 +123,8 @@ def table(planned: list[Planned], slots: int) -> str:
         lines.append(f"time    {duration(left['seconds'])} ({interval(left['low'], left['high'])}), one after the other")
         if slots > 1:
             lines.append(f"        {duration(left['slots_seconds'])} on {slots} at a time, each as fast as one alone")
-        lines.append(f"memory  {_bytes(left['memory'])} for the largest")
-        lines.append(f"disk    {_bytes(left['disk_end'])} for all when they have ended")
+        lines.append(f"memory  {in_bytes(left['memory'])} for the largest")
+        lines.append(f"disk    {in_bytes(left['disk_end'])} for all when they have ended")
     return "\n".join(dict.fromkeys([*lines, *(text for run in planned for text in remark(run))]))
 
 
@@ -150,14 +150,6 @@ def as_data(planned: list[Planned], slots: int) -> dict[str, Any]:
 
 def _forecast(found: Forecast | None) -> dict[str, Any] | None:
     return None if found is None else {"total": found.total, **dataclasses.asdict(found)}
-
-
-def _bytes(number: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.3g} {unit}"
-        number /= 1024
-    return f"{number:.2f} GiB"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from resnet_lit import record as records
-from resnet_lit.forecast import BURSTS, Extent, Forecast, Pace, forecast, interval, over_budget, pace_key
-from resnet_lit.schema import Config, to_mapping
-from resnet_lit.typed import Refused, duration
+from resnet_lit.forecast import BURSTS, Extent, Forecast, Pace, estimated_disk, forecast, interval, over_budget, pace_key
+from resnet_lit.models.cost import count_parameters
+from resnet_lit.schema import RESNET, Config, architecture, to_mapping
+from resnet_lit.typed import Refused, duration, in_bytes
 
 log = logging.getLogger("resnet_lit")
 
@@ -54,7 +56,7 @@ def plan(runs: Sequence[tuple[Config, Path]], *, seconds: float = SECONDS, say: 
     seconds: of timing for each kind. say: told what goes on (default: stderr). Raises Refused where a run would be refused.
     """
     say = say or _to_stderr
-    planned = [_as_it_stands(config, folder) for config, folder in runs]
+    planned = [_as_it_stands(config, folder) for config, folder in (runs if len(runs) == 1 else map(_as_cell, runs))]
     kinds: dict[str, list[int]] = {}
     for number, run in enumerate(planned):
         if run.status not in records.ENDED:
@@ -71,7 +73,7 @@ def plan(runs: Sequence[tuple[Config, Path]], *, seconds: float = SECONDS, say: 
             look = _rehearse(configs, None, batches=configs[0].trainer.accumulate_grad_batches, evaluated=1, epochs=2)
             modes = [extent.compile for extent in look.extents]
             amount = how_much(configs[0], look.extents[0], look.pace, seconds)
-            about = amount["epochs"] * (look.pace.step[0] * amount["batches"] + look.pace.turn + look.pace.save)
+            about = amount["epochs"] * (look.pace.step[0] * amount["batches"] + look.pace.turn)
             pace = f"a step takes about {_short(look.pace.step[0])}"
             say(f"{name}, {modes[0] or 'eager'}: {pace}; timing for about {duration(about)}")
             timed = _rehearse(configs[:1], look.extents[:1], **amount).pace
@@ -122,13 +124,17 @@ def how_much(config: Config, extent: Extent, look: Pace, seconds: float) -> dict
     evaluating = look.evaluated[0] * size
     most = max(1, math.ceil(extent.evaluation_images / size))
     evaluated = min(most, max(1, int(EVALUATING * burst / max(evaluating, 1e-6))))
-    epoch = batches * look.step[0] + look.turn + look.save + evaluated * evaluating
+    epoch = batches * look.step[0] + look.turn + evaluated * evaluating
     each = min(MOST_EPOCHS // BURSTS, max(1, int(burst / epoch)))
     return {"batches": batches, "evaluated": evaluated, "epochs": 1 + BURSTS * each}
 
 
 def check_run(config: Config, folder: Path) -> None:
-    """Hold a run against `budget.hours`: raises Refused, or warns, where it will not fit. Nothing is written."""
+    """Hold a run against the free space of its disk and against `budget.hours`. Nothing is written.
+
+    Raises Refused where it will not fit; warns of the budget alone where `budget.on_exceed` says so.
+    """
+    _check_space([(config, folder)], "choose another folder with hydra.run.dir=<folder>")
     hours = config.budget.hours
     if hours is None or (found := plan([(config, folder)])[0].forecast) is None:
         return
@@ -137,11 +143,41 @@ def check_run(config: Config, folder: Path) -> None:
 
 
 def check_sweep(runs: Sequence[tuple[Config, Path]]) -> None:
-    """Hold the runs of a multirun that are still to do against `sweep.hours`. Raises Refused, or warns."""
+    """Hold the runs of a multirun that are still to do against the free space and `sweep.hours`. Raises as `check_run`."""
     config = runs[0][0]
+    remedy = "choose another folder with hydra.sweep.dir=<folder>, or checkpoint.keep=none"
+    _check_space([*map(_as_cell, runs)], remedy)
     if config.sweep.hours is not None:
         found = [run.forecast for run in plan(runs) if run.forecast is not None]
         _exceeded(config, over_budget(found, config.sweep.hours, "sweep.hours", "choose fewer of them"))
+
+
+def _as_cell(run: tuple[Config, Path]) -> tuple[Config, Path]:
+    """What a run is as one of a multirun: `checkpoint.keep=auto` means best."""
+    config, folder = run
+    if config.checkpoint.keep == "auto":
+        config = dataclasses.replace(config, checkpoint=dataclasses.replace(config.checkpoint, keep="best"))
+    return config, folder
+
+
+def _check_space(runs: Sequence[tuple[Config, Path]], remedy: str) -> None:
+    """Refuse runs whose checkpoints will not fit on their disk: what stays of all of them, and what the largest needs meanwhile.
+
+    Estimated from their parameters; networks of a user's own are not counted, what lies in a run's folder already is.
+    """
+    need, meanwhile = 0, 0
+    for config, folder in runs:
+        if config.model.target != RESNET or _as_it_stands(config, folder).status in records.ENDED:
+            continue
+        end, peak = estimated_disk(config, count_parameters(architecture(config.model, image_size=config.data.image_size or 32)))
+        there = sum(path.stat().st_size for path in (folder / "checkpoints").glob("*.ckpt"))
+        need += end
+        meanwhile = max(meanwhile, peak - end - there)
+    folder = runs[0][1].parent if len(runs) > 1 else runs[0][1]
+    free = shutil.disk_usage(next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())).free
+    if need + max(0, meanwhile) > free:
+        what = "the run needs" if len(runs) == 1 else f"the {len(runs)} runs need"
+        raise Refused(f"{folder}: {what} about {in_bytes(need + meanwhile)}, {in_bytes(free)} are free; free some, or {remedy}")
 
 
 def _exceeded(config: Config, line: str | None) -> None:

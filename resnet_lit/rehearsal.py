@@ -25,11 +25,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from resnet_lit import training
-from resnet_lit.callbacks.checkpoint import BEST, LAST
+from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.compilation import compile_mode
 from resnet_lit.callbacks.interrupt import Interrupt
 from resnet_lit.callbacks.metrics import Diverged
 from resnet_lit.callbacks.timing import Timing
+from resnet_lit.checkpoints import BEST, LAST
 from resnet_lit.data import sources
 from resnet_lit.data.paths import cache_folder, data_root
 from resnet_lit.datamodule import ImageData
@@ -118,6 +119,7 @@ class Stopwatch(Callback):
         self.batches = batches
         self.epochs: list[dict[str, float]] = []
         self.ended = 0.0
+        self.saver: Checkpoints | None = None
         self.tests: list[tuple[float, int]] = []  # seconds and images of each
         self.rows: list[tuple[int, int]] = []  # readings written and bytes of them, when epochs began
         self._images, self._began = 0, 0.0
@@ -148,6 +150,7 @@ class Stopwatch(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._note_rows(trainer)
         self.ended, self.saved = _now(), _seconds(trainer, "checkpoint")
+        self.saver = _callback(trainer, Checkpoints)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.on_validation_start(trainer, pl_module)
@@ -187,7 +190,10 @@ def rehearse(
         training.train(short, folder, outcome, Interrupt(), lambda: None, [watch])
     except Diverged as error:
         raise Refused(f"the loss is not finite after a few steps: {error}") from error
-    closed = _now()
+    closed, saver = _now(), watch.saver
+    assert saver is not None
+    best = path.stat().st_size if (path := folder / "checkpoints" / BEST).exists() else 0
+    best_is_last = saver.best is not None and saver.best["step"] == outcome["steps"]  # stored once: in the run they differ
     begun = [*(lap["start"] for lap in watch.epochs), watch.ended]
     saves = [*(lap["save"] for lap in watch.epochs), watch.saved]
     laps = []
@@ -221,12 +227,12 @@ def rehearse(
         small=middle["small"] / small * config.data.batch_size / middle["step"] if small and not whole else 1.0,
         evaluated=tuple(evaluating),
         turn=max(0.0, middle["turn"]),
-        save=middle["save"],
+        save=saver.duration,
         close=closed - watch.ended - sum(seconds for seconds, _ in watch.tests),
         memory=_memory(),
         memory_of="process" if not torch.cuda.is_available() else "accelerator",
-        last_checkpoint=(folder / "checkpoints" / LAST).stat().st_size,
-        best_checkpoint=best.stat().st_size if (best := folder / "checkpoints" / BEST).exists() else 0,
+        last_checkpoint=(folder / "checkpoints" / LAST).stat().st_size + (best if best_is_last else 0),
+        best_checkpoint=best,
         row=row,
         rest=round(_size(folder) - row * more_rows),
         outputs_images=watch.tests[-1][1],
@@ -271,8 +277,12 @@ def _now() -> float:
 
 def _seconds(trainer: Trainer, part: str) -> float:
     """Seconds spent so far on a part of the run that it times itself."""
+    return _callback(trainer, Timing).seconds[part]
+
+
+def _callback(trainer: Trainer, kind: type[Callback]) -> Any:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it without declaring it
-    return next(callback for callback in callbacks if isinstance(callback, Timing)).seconds[part]
+    return next(callback for callback in callbacks if isinstance(callback, kind))
 
 
 def _size(folder: Path) -> int:

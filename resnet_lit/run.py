@@ -79,13 +79,13 @@ def resume(folder: str | Path, *, command: str | None = None) -> Record:
     return run(config, folder, command=command, known_as=(records.read(folder) or {}).get("identity"))
 
 
-def config_of(folder: str | Path) -> Config:
-    """The config that a run folder was trained with. Raises FolderError where it holds none."""
+def config_of(folder: str | Path, key: str = "resume") -> Config:
+    """The config that a run folder was trained with. key: what the user said it by. Raises FolderError where it holds none."""
     path = Path(folder) / "config.yaml"
     try:
         return from_mapping(yaml.safe_load(path.read_text()))
     except (OSError, yaml.YAMLError, ConfigError, AttributeError) as error:
-        raise FolderError(f"resume={folder}: holds no run to go on with ({error})") from error
+        raise FolderError(f"{key}={folder}: holds no run ({error})") from error
 
 
 def is_helper_process() -> bool:
@@ -213,8 +213,8 @@ def _start(config: Config, folder: Path, command: str | None, known_as: str) -> 
 def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt) -> Record:
     """Train and write down how it ended. Until `begin` is called nothing is written: what is refused leaves no trace."""
     from resnet_lit import training  # torch and Lightning: seconds, and only now is it sure that they are needed
-    from resnet_lit.callbacks.checkpoint import tidy
     from resnet_lit.callbacks.metrics import Diverged
+    from resnet_lit.checkpoints import tidy
 
     begun = False
 
@@ -228,8 +228,6 @@ def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt) -
     try:
         training.train(config, folder, record, interrupt, begin)
         record["status"] = "finished"
-        if begun and not config.is_debug:
-            tidy(folder, config.checkpoint.keep)
     except Diverged as error:
         record["status"], record["reason"] = "diverged", str(error)
         log.error("diverged: %s", error)
@@ -249,6 +247,8 @@ def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt) -
         record["ended"] = records.now()
         if begun:
             records.write(folder, record)
+    if begun and record["status"] == "finished" and not config.is_debug:
+        tidy(folder, config.checkpoint.keep)  # the record first: a run without it would have to be trained again
     return record
 
 

@@ -161,12 +161,19 @@ OWNED = {
 }
 
 
+# Checkpoints at epochs' ends lie at least so many times the last one's own duration apart: they take half a percent of the time
+# however short epochs are, and with those that are always written, the first and the last, under one percent.
+CHECKPOINT_SPACING = 200
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """When checkpoints are written, and which are kept when a run has finished."""
 
-    every_minutes: float = setting(10.0, "minutes between two checkpoints within an epoch", above=0)
-    keep: Literal["all", "best", "none"] = setting("all", "which stay when a run has finished")
+    every_minutes: float = setting(10.0, "minutes after which a checkpoint is due, within an epoch too", above=0)
+    keep: Literal["auto", "all", "best", "none"] = setting(
+        "auto", "which stay when a run has finished; auto: all of a single run, best of those of a multirun"
+    )
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from resnet_lit import closing, job, launchers, preflight
 from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.config import CONF, explain, from_hydra, split_config_dir
 from resnet_lit.record import Busy
-from resnet_lit.run import resume, run
+from resnet_lit.run import is_helper_process, resume, run
 from resnet_lit.typed import ConfigError, Refused
 from resnet_lit.usage import usage
 
@@ -109,8 +109,9 @@ def main() -> None:
                 raise _raised[0]
             status = closing.table(preflight.cells, launchers.endings) if preflight.cells else _exit_status
     except Interrupted as error:
-        print(f"{error}; the same command goes on with it", file=sys.stderr)
-        status = error.exit_status
+        status = 0 if is_helper_process() else error.exit_status  # the first process tells
+        if status:
+            print(f"{error}; the same command goes on with it", file=sys.stderr)
     except KeyboardInterrupt:
         if preflight.cells:
             closing.table(preflight.cells, launchers.endings)

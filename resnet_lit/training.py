@@ -19,17 +19,18 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from resnet_lit import measure
+from resnet_lit import checkpoints, measure
 from resnet_lit.allocator import keep_freed_memory
-from resnet_lit.callbacks import checkpoint as checkpoints
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.compilation import Compilation, compile_mode
 from resnet_lit.callbacks.images import ShowImages
 from resnet_lit.callbacks.interrupt import Interrupt
+from resnet_lit.callbacks.loggers import RunLogger
 from resnet_lit.callbacks.metrics import Metrics, cut_back
+from resnet_lit.callbacks.plateau import Plateau
 from resnet_lit.callbacks.progress import ShowProgress
 from resnet_lit.callbacks.tensorboard import TensorBoard
-from resnet_lit.callbacks.timing import Timing
+from resnet_lit.callbacks.timing import NoProfiler, Timing
 from resnet_lit.datamodule import ImageData
 from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.models.resnet import ResNet
@@ -111,7 +112,7 @@ def load_module(path: str | Path) -> LitClassifier:
     mean, std = content["normalization"]["mean"], content["normalization"]["std"]
     channels, size, _ = content["image_shape"]
     network = build_network(from_mapping(content["config"]).model, len(content["classes"]), channels, size)
-    module = LitClassifier(network, mean=mean, std=std)
+    module = LitClassifier(network, mean=mean, std=std, content=content)
     module.load_state_dict(state["state_dict"])
     return module.eval()
 
@@ -186,11 +187,12 @@ def train(
         metrics=metrics,
         timing=timing,
         interrupt=interrupt,
+        seed=config.seed,
     )
     mode = state["resnet_lit"]["compile"] if state is not None else compile_mode(config, length.steps)
     compilation = Compilation(mode, config, (channels, size, size), timing)
-    step = state["global_step"] if state is not None else None
-    loggers = build_loggers(config, folder, step)
+    written = state["written"] if state is not None else None
+    loggers = build_loggers(config, folder, written["events"] if written else None)
     mine = [*watching, *(entry for entry in map(_build, config.callbacks.values()) if entry is not None)]
     if config.data.batch_size % max(1, _processes(config)):
         raise ConfigError(
@@ -199,7 +201,7 @@ def train(
     trainer = build_trainer(
         config,
         loggers,
-        [timing, compilation, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), saver],
+        [timing, compilation, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), Plateau(metrics), saver],
         folder,
     )
     if config.trainer.sync_batchnorm and trainer.strategy.root_device.type == "cpu":
@@ -212,15 +214,16 @@ def train(
 
     begin()
     if trainer.is_global_zero:
-        (folder / "checkpoints").mkdir(exist_ok=True)
-        cut_back(folder / "metrics.csv", step or 0)
+        checkpoints.prepare(folder, resumed[0] if resumed else None)
+        cut_back(metrics.path, written["metrics"] if written else 0)
         for logger in loggers:
-            if isinstance(logger, TensorBoard):
+            if isinstance(logger, RunLogger):
                 logger.start(_hparams(config, outcome), [f"result/{name}" for name in measure.RESULTS])
     try:
         trainer.fit(module, datamodule=data, ckpt_path=resumed[0] if resumed else None, weights_only=True if resumed else None)
         interrupt.deferred = False
         measure.validate_at_the_end(trainer, module, data, metrics, saver)
+        saver.write_best(trainer)
         measure.measure(trainer, module, data, metrics, saver, outcome, folder)
     finally:
         interrupt.deferred = False
@@ -228,7 +231,7 @@ def train(
         outcome["timing"] = timing.result()
         outcome["steps"], outcome["epochs"] = trainer.global_step, trainer.current_epoch
         for logger in loggers:
-            if isinstance(logger, TensorBoard):
+            if isinstance(logger, RunLogger):
                 logger.close()
 
 
@@ -241,6 +244,7 @@ def build_trainer(config: Config, loggers: list[Logger], callbacks: list[Callbac
         for key, value in values.items()
         if value is not None or key in meant
     }
+    values.setdefault("profiler", NoProfiler())
     try:
         return _trainer(config, values, loggers, callbacks, folder)
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
@@ -252,8 +256,8 @@ def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], call
         **values,
         logger=loggers or False,
         callbacks=callbacks,
+        plugins=[checkpoints.WholeFiles()],
         default_root_dir=folder,
-        enable_checkpointing=False,
         enable_progress_bar=False,
         num_sanity_val_steps=0,
         deterministic=config.deterministic,
@@ -263,8 +267,8 @@ def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], call
     )
 
 
-def build_loggers(config: Config, folder: Path, after_step: int | None) -> list[Logger]:
-    """The loggers of `logger.*`, each writing into the run's folder."""
+def build_loggers(config: Config, folder: Path, events: int | None) -> list[Logger]:
+    """The loggers of `logger.*`, each writing into the run's folder. events: bytes that count of an earlier session's."""
     loggers = []
     for entry in config.logger.values():
         if entry is None:
@@ -272,7 +276,7 @@ def build_loggers(config: Config, folder: Path, after_step: int | None) -> list[
         target = locate(entry["_target_"], "logger._target_")
         options = {key: value for key, value in entry.items() if key != "_target_"}
         if target is TensorBoard:
-            options["after_step"] = after_step
+            options["keep"] = events
         if "save_dir" in inspect.signature(target).parameters:
             options.setdefault("save_dir", str(folder))
         loggers.append(_called(target, options, "logger"))

@@ -101,6 +101,13 @@ def test_max_time_ends_the_run() -> None:
     assert repeated == pytest.approx(60, rel=0.1)
 
 
+def test_short_epochs_do_not_all_end_with_a_checkpoint() -> None:
+    short = dataclasses.replace(EXTENT, epochs=1000.0)
+    found = forecast(config("trainer.max_epochs=1000"), short, dataclasses.replace(PACE, step=(0.01,) * 5, small=0.1, turn=0.0))
+    assert found.seconds["checkpoints"] < 0.01 * found.total
+    assert found.seconds["checkpoints"] > 0.004 * found.total
+
+
 def test_the_disk_at_the_end_and_at_the_peak() -> None:
     found = forecast(config(), EXTENT, PACE)
     rows = 3 + 3 + 1  # readings within epochs, at their ends, and of the test

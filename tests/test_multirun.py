@@ -75,7 +75,10 @@ def test_a_cell_ends_when_its_driver_is_killed(tmp_path: Path) -> None:
 
 def test_a_sweep_goes_where_it_is_told(tmp_path: Path) -> None:
     assert start("-m", *TINY, "trainer.max_epochs=1", "seed=0,1", "hydra.sweep.dir=else where/a=b, c", cwd=tmp_path).wait() == 0
-    assert len(list((tmp_path / "else where" / "a=b, c" / "digits").glob("*/result.json"))) == 2
+    folders = [path.parent for path in (tmp_path / "else where" / "a=b, c" / "digits").glob("*/result.json")]
+    assert len(folders) == 2
+    for folder in folders:  # of a multirun's runs the best weights stay alone
+        assert [path.name for path in (folder / "checkpoints").iterdir()] == ["best.ckpt"]
 
 
 def test_experiments_can_be_swept_with_a_glob(tmp_path: Path) -> None:

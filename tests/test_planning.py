@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from test_forecast import EXTENT, PACE
@@ -55,6 +57,49 @@ def test_without_a_budget_nothing_is_timed(rehearsed, tmp_path) -> None:
     planning.check_run(load(*TINY), tmp_path / "run")
     planning.check_sweep([(load(*TINY), tmp_path / "run")])
     assert rehearsed == []
+
+
+def free(monkeypatch, mib: float) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=int(mib * 2**20)))
+
+
+def test_a_run_that_will_not_fit_on_its_disk_is_refused_before_anything_is_written(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load("+experiment=model4", "optimizer=sgd_momentum", "data.root=/no/such/file")
+    weights = 4 * 4_977_226 / 2**20  # MiB
+    need = 3 * 3 * weights + weights + 3_000_000 / 2**20  # three of weights, momentum and best weights; best; all else
+    free(monkeypatch, need - 1)
+    with pytest.raises(Refused) as refusal:
+        run(config, tmp_path / "no" / "such" / "run")
+    assert str(refusal.value) == (
+        f"{tmp_path}/no/such/run: the run needs about {need:.3g} MiB, {need - 1:.3g} MiB are free; free some, or choose another "
+        "folder with hydra.run.dir=<folder>"
+    )
+    assert list(tmp_path.iterdir()) == []
+    free(monkeypatch, need + 1)
+    planning.check_run(config, tmp_path / "run")
+
+
+def test_a_sweep_needs_what_stays_of_every_run_and_what_one_needs_meanwhile(tmp_path, monkeypatch) -> None:
+    cells = [(load("+experiment=model4", f"seed={seed}"), tmp_path / f"run{seed}") for seed in range(10)]
+    weights, rest = 4 * 4_977_226 / 2**20, 3_000_000 / 2**20
+    need = 10 * (weights + rest) + 9 * weights  # best of each; one at a time has three more of three times the weights
+    free(monkeypatch, need - 1)
+    with pytest.raises(Refused, match=r"the 10 runs need about .* hydra\.sweep\.dir=<folder>, or checkpoint\.keep=none"):
+        planning.check_sweep(cells)
+    free(monkeypatch, need + 1)
+    planning.check_sweep(cells)
+
+
+def test_checkpoints_that_are_there_already_need_no_more_space(tmp_path, monkeypatch) -> None:
+    config = load("+experiment=model4")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"0" * 60_000_000)
+    free(monkeypatch, 150)
+    planning.check_run(config, tmp_path)
+    (tmp_path / "checkpoints" / "last.ckpt").unlink()
+    with pytest.raises(Refused):
+        planning.check_run(config, tmp_path)
 
 
 def test_a_budget_is_no_part_of_what_a_run_is() -> None:

@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 import torch
-from tests_support import TINY, image_tree, start, tensors_equal
+from tests_support import ROOT, TINY, image_tree, start
 
 from resnet_lit.record import read
 from resnet_lit.run import FolderError, run
 
 pytestmark = pytest.mark.slow
-
-
-def test_killed_run_resumes_bit_for_bit(tmp_path) -> None:
-    words = [
-        *TINY,
-        "deterministic=true",
-        "model.dropout=0.25",
-        "augment=all",
-        "data.batch_size=8",
-        "checkpoint.every_minutes=0.001",
-    ]
-    undisturbed = start(*words, "hydra.run.dir=whole", cwd=tmp_path)
-    assert undisturbed.wait() == 0, undisturbed.stdout.read()
-    killed = start(*words, "hydra.run.dir=killed", cwd=tmp_path)
-    while not (tmp_path / "killed" / "checkpoints" / "last.previous.ckpt").exists():
-        assert killed.poll() is None
-        time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert json.loads((tmp_path / "killed" / "result.json").read_text())["status"] == "running"
-    assert read(tmp_path / "killed")["status"] == "interrupted"
-    again = start(*words, "hydra.run.dir=killed", cwd=tmp_path)
-    assert again.wait() == 0, again.stdout.read()
-    assert tensors_equal(tmp_path / "whole", tmp_path / "killed")
-    timeless = [
-        [
-            {k: v for k, v in row.items() if not k.startswith("perf/")}
-            for row in csv.DictReader((tmp_path / name / "metrics.csv").open())
-        ]
-        for name in ("whole", "killed")
-    ]
-    assert timeless[0] == timeless[1]
-    assert len(list((tmp_path / "killed").glob("events.out.tfevents.*"))) == 1
-    assert len(read(tmp_path / "killed")["sessions"]) == 2
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -164,3 +133,25 @@ def test_checkpoints_that_are_all_damaged_are_not_passed_over(tmp_path) -> None:
     (tmp_path / "run" / "result.json").write_text(json.dumps({**read(tmp_path / "run"), "status": "interrupted"}))
     with pytest.raises(FolderError, match=r"last\.ckpt is damaged .*fresh=true"):
         run(config, tmp_path / "run")
+
+
+def test_sigterm_to_all_processes_of_a_run_ends_them_together(tmp_path) -> None:
+    """As a cluster sends it: to each of them. None waits for another, and the first one writes how it ended."""
+    words = [*TINY, "trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resnet_lit.train", *words, "hydra.run.dir=run"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    while not (tmp_path / "run" / "metrics.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        assert process.wait(timeout=120) == 143
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert read(tmp_path / "run")["status"] == "interrupted"
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,7 @@ def test_metrics_rows_are_in_order_and_complete(finished: Path) -> None:
 
 def test_tensorboard_has_one_file_with_scalars_hparams_and_images(finished: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.custom_scalar import layout_pb2
 
     assert len(list(finished.glob("events.out.tfevents.*"))) == 1
     events = EventAccumulator(str(finished), size_guidance={"scalars": 0, "images": 0})
@@ -119,6 +121,11 @@ def test_tensorboard_has_one_file_with_scalars_hparams_and_images(finished: Path
         assert steps == sorted(set(steps)), tag
     plugins = events.summary_metadata
     assert {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(plugins)
+    layout = layout_pb2.Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    charts = {chart.title: [re.compile(tag) for tag in chart.multiline.tag] for chart in layout.category[0].chart}
+    for name, patterns in charts.items():
+        shown = {tag for tag in tags["scalars"] if any(pattern.search(tag) for pattern in patterns)}
+        assert shown == {f"train/{name}_epoch", f"val/{name}", f"test/{name}"}
 
 
 def test_from_python_the_same_config_is_the_same_run(tmp_path, monkeypatch) -> None:

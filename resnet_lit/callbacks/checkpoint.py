@@ -1,31 +1,40 @@
-"""Checkpoints: last, the one before it, and best; each whole or not there at all."""
+"""When checkpoints are written, and what is in them."""
 
 from __future__ import annotations
 
-import os
-import random
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import __version__ as lightning_version
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
 
-from resnet_lit.callbacks.interrupt import Interrupt
+from resnet_lit.callbacks.interrupt import Interrupt, Interrupted
 from resnet_lit.callbacks.metrics import Metrics, epoch_number
+from resnet_lit.callbacks.randomness import random_state, restore_random_state, seed_apart
+from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.callbacks.timing import Timing
-from resnet_lit.record import FolderError
+from resnet_lit.checkpoints import BEST, LAST, sync, write
+from resnet_lit.schema import CHECKPOINT_SPACING
 
-LAST, PREVIOUS, BEST = "last.ckpt", "last.previous.ckpt", "best.ckpt"
 
-
-class Checkpoints(Callback):
+class Checkpoints(Checkpoint):
     """Writes `checkpoints/` in Lightning's format, with plain data only: they load with `weights_only=True`.
 
-    last.ckpt every `every_minutes`, after every epoch and when the run is interrupted; the one before stays as
-    last.previous.ckpt. best.ckpt (weights alone) after every evaluation that beats all before. Inside are the random states.
-    Must be the last callback: what the others note at a step is then in its checkpoint.
+    last.ckpt every `every_minutes`, at the end of the first epoch and of later ones where CHECKPOINT_SPACING allows it,
+    when training ends and when a signal ends it; the one before stays as last.previous.ckpt.
+
+    last.ckpt is all that a run is resumed from. The best weights, kept in memory since the evaluation that chose them, and how
+    far metrics.csv and the events had got, are inside it: what belongs together is replaced in one step, and whenever a process
+    is killed, the resumed run finds the best weights of the same step as its own weights. If a better epoch was not yet in a
+    checkpoint, the resumed run trains it again and finds the same weights. best.ckpt is a copy for readers, written after
+    last.ckpt; a resumed run never reads it and writes it anew.
+
+    A Checkpoint of Lightning's: its hooks come after those of all other callbacks, EarlyStopping included, so that what they
+    note at a step is in the checkpoint.
     """
 
     def __init__(
@@ -37,14 +46,20 @@ class Checkpoints(Callback):
         metrics: Metrics,
         timing: Timing,
         interrupt: Interrupt,
+        seed: int,
     ) -> None:
         self.folder = folder / "checkpoints"
         self.every_seconds = every_minutes * 60
         self.monitor = monitor  # val/accuracy, test/accuracy under protocol=paper, None where nothing is held out
         self.metrics, self.timing, self.interrupt = metrics, timing, interrupt
-        self.best: dict[str, Any] | None = None  # {"epoch", "step", "value", "metrics"}
+        self.seed = seed
+        self.best: dict[str, Any] | None = None  # {"epoch", "step", "value", "metrics", "state_dict"}
+        self.duration = 0.0  # of the last save, in seconds; 0: none has been made
+        self._best_on_disk: int | None = None  # the step of best.ckpt's weights, where this session has written it
         self._written = time.monotonic()
         self._random_state: dict[str, Any] | None = None
+        self._max_steps: int | None = None
+        self._signal: int | None = None
 
     # --- when
 
@@ -52,73 +67,127 @@ class Checkpoints(Callback):
         if self._random_state is not None:
             restore_random_state(self._random_state)
             self._random_state = None
+        else:
+            seed_apart(self.seed, trainer.global_rank)
+        if self._max_steps is not None:
+            trainer.fit_loop.epoch_loop.max_steps, self._max_steps = self._max_steps, None
         self._written = time.monotonic()
         self.interrupt.defer()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         if trainer.is_last_batch or not self._between_steps(trainer, batch_idx):
             return
-        if self._is_due(trainer):
+        if trainer.world_size > 1 and trainer.global_step % self.metrics.every_steps:
+            return  # processes agree on it when losses are read
+        if self._agreed(trainer, time.monotonic() - self._written > self.every_seconds):
+            if self._is_ending(trainer, trainer.current_epoch):
+                return
             self.save_last(trainer)
-            self.interrupt.check()
-
-    def _is_due(self, trainer: Trainer) -> bool:
-        """Whether it is time, or a signal has come. The first of several processes decides for all, when losses are read."""
-        due = self.interrupt.noted is not None or time.monotonic() - self._written > self.every_seconds
-        if trainer.world_size == 1:
-            return due
-        if trainer.global_step % self.metrics.every_steps:
-            return False
-        due, self.interrupt.noted = trainer.strategy.broadcast((due, self.interrupt.noted))
-        return due
+            self._stop_on_signal()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.monitor is None or trainer.sanity_checking:
-            return
-        value = self.metrics.latest[self.monitor]
+        if self.monitor is not None:
+            self._choose(trainer, pl_module, self.monitor)
+        if trainer.state.fn != TrainerFn.FITTING:
+            self.on_test_end(trainer, pl_module)
+
+    def _choose(self, trainer: Trainer, pl_module: LightningModule, monitor: str) -> None:
+        """Keep the weights where they are better than all before."""
+        value = self.metrics.latest[monitor]
         if self.best is None or value > self.best["value"]:
-            found = {key: self.metrics.latest[key] for key in (self.monitor, self.monitor.replace("accuracy", "loss"))}
-            self.best = {"epoch": epoch_number(trainer), "step": trainer.global_step, "value": value, "metrics": found}
-            with self.timing.during("checkpoint"):
-                self._save(trainer, BEST, weights_only=True)
+            found = {key: self.metrics.latest[key] for key in (monitor, monitor.replace("accuracy", "loss"))}
+            with self.timing.during("checkpoint"), torch.inference_mode(False):
+                weights = {name: tensor.detach().clone() for name, tensor in pl_module.state_dict().items()}
+            self.best = {
+                "epoch": epoch_number(trainer),
+                "step": trainer.global_step,
+                "value": value,
+                "metrics": found,
+                "state_dict": weights,
+            }
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.interrupt.noted = trainer.strategy.broadcast(self.interrupt.noted)
-        self.save_last(trainer)
-        self.interrupt.check()
+        if self._is_ending(trainer, trainer.current_epoch + 1):
+            return
+        passed = time.monotonic() - self._written
+        if self._agreed(trainer, not self.duration or passed > min(self.every_seconds, CHECKPOINT_SPACING * self.duration)):
+            self.save_last(trainer)
+            self._stop_on_signal()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.save_last(trainer)
+        self._agreed(trainer, False)
         self.interrupt.deferred = False
+        self._stop_on_signal()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            self.on_test_start(trainer, pl_module)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.world_size > 1:  # one that stopped at once would leave the others waiting for it
+            self.interrupt.defer()
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.world_size > 1:
+            self._agreed(trainer, False)
+            self.interrupt.deferred = False
+            self._stop_on_signal()
+
+    def _agreed(self, trainer: Trainer, due: bool) -> bool:
+        """Whether it is time, or a signal has come. The first of several processes decides for all."""
+        self._signal = self.interrupt.noted
+        due = due or self._signal is not None
+        if trainer.world_size > 1:
+            due, self._signal = trainer.strategy.broadcast((due, self._signal))
+        return due
+
+    def _stop_on_signal(self) -> None:
+        """Raise Interrupted where a signal had come when it was last agreed; one that has come since is heard next time."""
+        if self._signal is not None:
+            raise Interrupted(self._signal)
 
     @staticmethod
     def _between_steps(trainer: Trainer, batch_idx: int) -> bool:
         """No gradients are half summed up, and no validation is about to start: the run can go on from here."""
-        validates = trainer.val_check_batch not in (None, float("inf")) and (batch_idx + 1) % trainer.val_check_batch == 0
+        across = trainer.check_val_every_n_epoch is None  # validations are counted across epochs
+        batches = trainer.fit_loop.total_batch_idx + 1 if across else batch_idx + 1
+        validates = trainer.val_check_batch not in (None, float("inf")) and batches % trainer.val_check_batch == 0
         return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not validates
+
+    @staticmethod
+    def _is_ending(trainer: Trainer, epochs: int) -> bool:
+        """Whether training ends here, with so many epochs behind it. `on_train_end` saves then: a run that is resumed from a
+        checkpoint of here would find itself done, and leave out what is still to come.
+        """
+        enough = epochs >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
+        return trainer.global_step == trainer.max_steps or epochs == trainer.max_epochs or (trainer.should_stop and enough)
 
     # --- how
 
     def save_last(self, trainer: Trainer) -> None:
-        """Write last.ckpt; the one it replaces becomes last.previous.ckpt."""
+        """Write last.ckpt; the one it replaces becomes last.previous.ckpt. Then best.ckpt, where there are better weights."""
+        started = time.monotonic()
         with self.timing.during("checkpoint"):
-            self._save(trainer, LAST, keep_as=PREVIOUS)
+            trainer.save_checkpoint(self.folder / LAST)
+            self.write_best(trainer)
         self._written = time.monotonic()
+        self.duration = self._written - started
 
-    def _save(self, trainer: Trainer, name: str, *, weights_only: bool = False, keep_as: str | None = None) -> None:
-        temporary, path = self.folder / f".{name}.tmp", self.folder / name
-        trainer.save_checkpoint(temporary, weights_only=weights_only)
-        if not trainer.is_global_zero:
+    def write_best(self, trainer: Trainer) -> None:
+        """Write best.ckpt, the best weights alone, where this session has not done so yet."""
+        if self.best is None or self.best["step"] == self._best_on_disk:
             return
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        if keep_as is not None and path.exists():
-            path.replace(self.folder / keep_as)
-        temporary.replace(path)
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the renames, too, survive a power cut
-        finally:
-            os.close(folder)
+        self._best_on_disk = self.best["step"]
+        if trainer.is_global_zero:
+            content = {
+                "epoch": self.best["epoch"],
+                "global_step": self.best["step"],
+                "pytorch-lightning_version": lightning_version,
+                "state_dict": self.best["state_dict"],
+            }
+            trainer.lightning_module.on_save_checkpoint(content)
+            write(content, self.folder / BEST)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         states: list[Any] = [random_state()]
@@ -126,66 +195,29 @@ class Checkpoints(Callback):
             states *= trainer.world_size
             torch.distributed.all_gather_object(states, random_state())
         checkpoint["random_states"] = states  # of every process
+        checkpoint["should_stop"] = bool(trainer.should_stop)
         checkpoint["best"] = self.best
+        if self.best is not None and self.best["step"] == trainer.global_step:  # the same weights: torch stores them once
+            checkpoint["best"] = {**self.best, "state_dict": checkpoint["state_dict"]}
+        if trainer.is_global_zero:
+            checkpoint["written"] = self._written_so_far(trainer)
+
+    def _written_so_far(self, trainer: Trainer) -> dict[str, int]:
+        """Bytes of metrics.csv and of TensorBoard's events: a resumed run cuts back what came after them."""
+        files = [self.metrics.path, *(logger.flushed() for logger in trainer.loggers if isinstance(logger, TensorBoard))]
+        sizes = []
+        for path in files:
+            if path.exists():
+                sync(path)
+            sizes.append(path.stat().st_size if path.exists() else 0)
+        return {"metrics": sizes[0], "events": sum(sizes[1:])}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         states = checkpoint["random_states"]
         self._random_state = states[trainer.global_rank % len(states)]
         self.best = checkpoint["best"]
-
-
-def random_state() -> dict[str, Any]:
-    """The state of every global random generator of this process and its device, as plain data and tensors."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-    }
-
-
-def restore_random_state(state: dict[str, Any]) -> None:
-    """Put every global random generator where `random_state` found it."""
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    kind, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
-
-
-def load(path: Path) -> dict[str, Any]:
-    """A checkpoint's content, on the CPU. Raises an exception of torch's where the file is damaged."""
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def newest(folder: Path) -> tuple[Path, str | None] | None:
-    """The checkpoint to go on from: last.ckpt, or last.previous.ckpt and why; None where there is neither.
-
-    Raises FolderError where there are some, and all are damaged.
-    """
-    complaint = None
-    for name in (LAST, PREVIOUS):
-        path = folder / "checkpoints" / name
-        if not path.exists():
-            continue
-        try:
-            load(path)
-        except Exception as error:  # whatever a damaged zip or pickle raises
-            complaint = f"{path} is damaged ({str(error).splitlines()[0][:100]})"
-            continue
-        return path, complaint
-    if complaint:
-        raise FolderError(f"{complaint}, and there is no other to go on from; fresh=true puts the folder aside and starts anew")
-    return None
-
-
-def tidy(folder: Path, keep: str) -> None:
-    """What stays of a finished run's checkpoints. keep: all (last and best), best, none."""
-    gone = {"all": (PREVIOUS,), "best": (PREVIOUS, LAST), "none": (PREVIOUS, LAST, BEST)}[keep]
-    if keep == "best" and not (folder / "checkpoints" / BEST).exists():
-        gone = (PREVIOUS,)  # nothing was held out to choose by: the last weights are the result
-    for name in gone:
-        (folder / "checkpoints" / name).unlink(missing_ok=True)
+        trainer.should_stop = checkpoint["should_stop"]  # else a run that was stopped early would train one more epoch
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+        if progress["ready"] == progress["processed"] and checkpoint["global_step"] < trainer.max_steps:
+            # Where max_steps is given, Lightning would end once more the epoch that has ended
+            self._max_steps, trainer.fit_loop.epoch_loop.max_steps = trainer.max_steps, -1

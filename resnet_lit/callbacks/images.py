@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 from torchvision.utils import make_grid
 
-from resnet_lit.callbacks.tensorboard import TensorBoard
+from resnet_lit.callbacks.loggers import RunLogger
 
 SHOWN = 32  # images in a grid
 
@@ -22,9 +22,9 @@ class ShowImages(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: tuple[Tensor, Tensor], batch_idx: int
     ) -> None:
-        if trainer.global_step == 0 and trainer.is_global_zero:
+        if trainer.global_step == 0 and batch_idx == 0 and trainer.is_global_zero:
             for logger in trainer.loggers:
-                if isinstance(logger, TensorBoard):
+                if isinstance(logger, RunLogger):
                     logger.image("images/augmented", make_grid(batch[0][:SHOWN].cpu(), nrow=8, padding=1), 0)
 
 

@@ -24,6 +24,7 @@ class Interrupt:
     def __init__(self) -> None:
         self.deferred = False
         self.noted: int | None = None
+        self.leaves_signals = False  # to the process that started this one
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.deferred and self.noted is None:
@@ -34,7 +35,9 @@ class Interrupt:
     def defer(self) -> None:
         """Note the signals from now on. By now Lightning has put a SIGTERM handler of its own in front of ours."""
         self.deferred = True
-        if signal.getsignal(signal.SIGINT) == self._handle:
+        if self.leaves_signals:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Lightning's ends this process alone, and the others wait for it
+        elif signal.getsignal(signal.SIGINT) == self._handle:
             signal.signal(signal.SIGTERM, self._handle)
 
     @contextmanager
@@ -54,11 +57,7 @@ class Interrupt:
     @contextmanager
     def ignored(self) -> Iterator[Interrupt]:
         """Leave the signals to the process that Lightning started this one from: it tells when to stop."""
+        self.leaves_signals = True
         for number in (signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
         yield self
-
-    def check(self) -> None:
-        """Raise Interrupted where a signal has been noted."""
-        if self.noted is not None:
-            raise Interrupted(self.noted)

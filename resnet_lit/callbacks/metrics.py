@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
@@ -103,6 +105,7 @@ class Metrics(Callback):
             self._epoch[name] += values[name] * values["count"]
             self._row[f"train/{name}"] = values[name]
         self._epoch["count"] += values["count"]
+        self._row["lr"] = self._lr
         seconds = self._training_seconds()
         speed = self._images / max(seconds - self._last[1], 1e-9)
         self._row["perf/images_per_second"] = speed
@@ -125,9 +128,10 @@ class Metrics(Callback):
     def _read(module: LightningModule, name: str) -> dict[str, float]:
         assert isinstance(module, LitClassifier)
         tally: Tally = getattr(module, name)
-        values = {key: float(value) for key, value in tally.compute().items()}
+        values = tally.compute()
+        numbers = torch.stack([value.float() for value in values.values()]).tolist()  # waits for the device once
         tally.reset()
-        return values
+        return dict(zip(values, numbers, strict=True))
 
     def _check_finite(self, loss: float, name: str, trainer: Trainer) -> None:
         if not math.isfinite(loss):
@@ -140,7 +144,6 @@ class Metrics(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         row, self._row = self._row, {}
-        row["lr"] = self._lr
         self.latest.update(row)
         if trainer.is_global_zero:
             self.append({"step": trainer.global_step, "epoch": epoch_number(trainer), **row})
@@ -182,17 +185,9 @@ def epoch_number(trainer: Trainer) -> int:
     return trainer.current_epoch + (trainer.state.fn == TrainerFn.FITTING)
 
 
-def cut_back(path: Path, step: int) -> None:
-    """Drop the rows of metrics.csv after `step`: a resumed run writes them again. A last line cut short is dropped too."""
-    if not path.is_file():
-        return
-    with path.open(newline="") as file:
-        rows = [
-            row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdigit() and int(row["step"]) <= step
-        ]
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)
+def cut_back(path: Path, size: int) -> None:
+    """Keep the first `size` bytes of metrics.csv: a resumed run writes the rest again."""
+    if size:
+        os.truncate(path, min(size, path.stat().st_size))
+    else:
+        path.unlink(missing_ok=True)

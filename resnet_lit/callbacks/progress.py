@@ -53,6 +53,7 @@ class ShowProgress(Callback):
             self._bar.update(
                 self._task,
                 completed=trainer.global_step,
+                total=self._total(trainer),
                 description=self._place(trainer),
                 text=self._text(trainer),
                 refresh=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,28 @@ from tensorboard.compat.proto.event_pb2 import Event
 from torch.utils.tensorboard.summary import hparams
 
 PATTERN = "events.out.tfevents.*"
+# Training and evaluation in one chart, on the page Custom Scalars.
+LAYOUT = {
+    "curves": {
+        "accuracy": ["Multiline", ["^train/accuracy_epoch$", "^(val|test)/accuracy$"]],
+        "loss": ["Multiline", ["^train/loss_epoch$", "^(val|test)/loss$"]],
+    }
+}
 
 
 class TensorBoard(TensorBoardLogger):
     """Lightning's TensorBoardLogger, writing straight into the run's folder, so that TensorBoard's run is the folder's name.
 
-    save_dir: the run's folder. after_step: drop what an earlier session wrote beyond this step (None: everything), and go on
-    in one new file.
+    save_dir: the run's folder. keep: how many bytes of what earlier sessions wrote count (None: nothing); the run goes on in one
+    new file, which begins with them.
     """
 
-    def __init__(self, save_dir: str | Path, after_step: int | None = None) -> None:
+    def __init__(self, save_dir: str | Path, keep: int | None = None) -> None:
         super().__init__(save_dir=str(save_dir), name="", version="", default_hp_metric=False)
-        self._after_step = after_step
+        self._keep = keep
 
     def start(self, values: dict[str, Any], metrics: list[str]) -> None:
-        """Open the event file, with what earlier sessions wrote up to `after_step`, and announce the run to HParams.
+        """Open the event file, with what counts of earlier sessions, and announce the run to HParams.
 
         values: what the run is, flat; a name must have one type in all runs. metrics: the tags of its final results.
         """
@@ -39,18 +47,26 @@ class TensorBoard(TensorBoardLogger):
         earlier = sorted(path for path in folder.glob(PATTERN) if not path.name.endswith(".old"))
         renamed = [path.rename(path.with_name(f"{path.name}.old")) for path in earlier]
         writer = self.experiment
-        if self._after_step is not None:
+        if self._keep is not None:
             for path in renamed:
+                if path.stat().st_size > self._keep:
+                    os.truncate(path, self._keep)
                 for raw in RawEventFileLoader(str(path)).Load():
                     event = Event.FromString(raw)
-                    if event.WhichOneof("what") == "summary" and event.step <= self._after_step:
+                    if event.WhichOneof("what") != "file_version":  # the new file has one already, of the same length
                         writer.file_writer.event_writer.add_event(event)
-        if self._after_step is None or not renamed:
+        if self._keep is None or not renamed:
             for summary in hparams(values, dict.fromkeys(metrics, 0.0))[:2]:  # experiment and session start
                 writer.file_writer.add_summary(summary, 0)
+            writer.add_custom_scalars(LAYOUT)
         writer.flush()
         for path in renamed:
             path.unlink()
+
+    def flushed(self) -> Path:
+        """The event file, with everything in it that has been logged."""
+        self.experiment.flush()
+        return next(Path(self.save_dir).glob(PATTERN))
 
     def finish(self, results: dict[str, float], step: int) -> None:
         """The final metrics, as scalars and as the end of the HParams session."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.profilers import PassThroughProfiler
 
 PARTS = ("compile", "data_wait", "compute", "logging", "checkpoint", "evaluation", "total")
 EPOCHS = ("first_epoch", "later_epochs")
@@ -91,3 +92,12 @@ class Timing(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds.update(state_dict)
+
+
+class NoProfiler(PassThroughProfiler):
+    """What Lightning uses where no profiler is asked for, but quicker: it enters one around each of some 60 hooks a step."""
+
+    _nothing = nullcontext()
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
+        return self._nothing

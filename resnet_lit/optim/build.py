@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from typing import Any
 
 from torch import nn
@@ -89,7 +90,12 @@ def _torch_scheduler(kind: type, optimizer: Optimizer, scheduler: schema.Schedul
     if scheduler.warmup_epochs:
         raise ConfigError(f"scheduler.warmup_epochs={scheduler.warmup_epochs:g}: {scheduler.target} has its own; set it to 0")
     options = dict(scheduler.args)
-    extra = {"monitor": options.pop("monitor", "val/loss")} if issubclass(kind, ReduceLROnPlateau) else {}
+    extra: dict[str, Any] = {}
+    if issubclass(kind, ReduceLROnPlateau):
+        if scheduler.interval == "step":
+            raise ConfigError("scheduler.interval=step: ReduceLROnPlateau looks at epochs; set scheduler.interval=epoch")
+        # Lightning would change the rate after the epoch's checkpoint; callbacks.Plateau does it before
+        extra = {"monitor": options.pop("monitor", "val/loss"), "frequency": sys.maxsize}
     try:
         return {"scheduler": kind(optimizer, **options), **extra}
     except (TypeError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -123,6 +124,8 @@ def test_a_torch_scheduler_class_is_taken_as_it_is() -> None:
     plateau = Scheduler(target="torch.optim.lr_scheduler.ReduceLROnPlateau", args={"monitor": "val/accuracy", "mode": "max"})
     optimizer = build_optimizer(network(), Optimizer())
     assert build_scheduler(optimizer, plateau, epochs=1, steps_per_epoch=1)["monitor"] == "val/accuracy"
+    with pytest.raises(ConfigError, match=r"scheduler\.interval=step: ReduceLROnPlateau looks at epochs"):
+        build_scheduler(optimizer, replace(plateau, interval="step"), epochs=1, steps_per_epoch=1)
 
 
 @pytest.mark.parametrize("name", ["cosine", "sgdr", "step", "linear", "one_cycle", "constant"])

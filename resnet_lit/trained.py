@@ -1,0 +1,52 @@
+"""A trained run, ready to answer: the weights that its folder holds, and what they were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from resnet_lit.checkpoints import BEST, LAST
+from resnet_lit.module import LitClassifier
+from resnet_lit.record import FolderError
+from resnet_lit.training import load_module
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A classifier in eval mode, and the checkpoint that it is from. image_size: the side of the square images it takes."""
+
+    module: LitClassifier
+    checkpoint: Path
+    classes: tuple[str, ...]
+    image_size: int
+
+    @torch.inference_mode()
+    def logits(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """For each batch of images (N, 3, H, W) uint8 its logits (N, classes) float32, on the CPU."""
+        for images in batches:
+            yield self.module(images.to(self.module.device)).float().cpu()
+
+
+def open_run(folder: str | Path, *, last: bool = False) -> Trained:
+    """The chosen weights of the run in `folder`; the last ones where `last` says so, or where nothing was held out to choose by.
+
+    On the GPU where there is one. Raises FolderError where the folder holds no weights that can be read.
+    """
+    checkpoints = Path(folder) / "checkpoints"
+    names = (LAST,) if last else (BEST, LAST)
+    path = next((checkpoints / name for name in names if (checkpoints / name).exists()), None)
+    if path is None:
+        wanted = " or ".join(f"checkpoints/{name}" for name in names)
+        raise FolderError(f"run={folder}: holds no {wanted} (checkpoint.keep says what a run keeps; try checkpoint.keep=best)")
+    try:
+        module = load_module(path)
+    except Exception as error:  # whatever a damaged zip or pickle raises
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        raise FolderError(f"{path}: cannot be read ({reason})") from error
+    content = module.content
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Trained(module.to(device), path, tuple(content["classes"]), int(content["image_shape"][-1]))
