@@ -252,18 +252,18 @@ def build_trainer(config: Config, loggers: list[Logger], callbacks: list[Callbac
 
 
 def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], callbacks: list[Callback], folder: Path) -> Trainer:
+    slurm = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []  # our launcher queues it again
     return Trainer(
         **values,
         logger=loggers or False,
         callbacks=callbacks,
-        plugins=[checkpoints.WholeFiles()],
+        plugins=[checkpoints.WholeFiles(), *slurm],
         default_root_dir=folder,
         enable_progress_bar=False,
         num_sanity_val_steps=0,
         deterministic=config.deterministic,
         use_distributed_sampler=False,
         enable_autolog_hparams=False,
-        plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,  # the launcher queues it again
     )
 
 
