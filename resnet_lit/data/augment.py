@@ -31,7 +31,10 @@ class Augmentation(Protocol):
         ...
 
     def __call__(self, images: Tensor, parameters: dict[str, Tensor]) -> Tensor:
-        """images (N, C, H, W) uint8 -> the same shape and type; `parameters` as drawn, first dimension N."""
+        """images (N, C, H, W) uint8 -> the same shape and type; `parameters` as drawn, first dimension N.
+
+        N images may be those of several batches: what becomes of one must depend on itself and its own parameters alone.
+        """
         ...
 
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from resnet_lit.data.augment import Augmentation
 from resnet_lit.data.errors import DataError
 
+AT_ONCE = 1024  # images of neighbouring batches that are loaded in one go: small tensor operations cost more than their work
+
 
 def generator(seed: int, stream: str, epoch: int, step: int = 0) -> torch.Generator:
     """A CPU generator whose state is a function of its arguments alone, mixed to 64 bits."""
@@ -111,20 +113,32 @@ class BatchLoader:
         order = self.indices
         if self.shuffle:
             order = order[torch.randperm(len(order), generator=generator(self.seed, "order", epoch)).to(order.device)]
-        for step in range(first, len(self)):
-            self._batches = step + 1
-            yield self._batch(order[step * self.batch_size : (step + 1) * self.batch_size], epoch, step)
+        together = max(1, AT_ONCE // self.batch_size)
+        for begin in range(first, len(self), together):
+            steps = range(begin, min(begin + together, len(self)))
+            for step, batch in zip(steps, self._load(order, epoch, steps), strict=True):
+                self._batches = step + 1
+                yield batch
 
-    def _batch(self, indices: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """This process's share of the global batch `indices`."""
-        count = len(indices)
+    def _load(self, order: Tensor, epoch: int, steps: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """This process's shares of some neighbouring global batches: drawn one by one, gathered and augmented in one go."""
+        batches = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in steps]
+        shares = [self._share(len(batch)) for batch in batches]
+        mine = torch.cat([batch[share] for batch, share in zip(batches, shares, strict=True)])
+        images = self.images.index_select(0, mine).to(self.device, non_blocking=True)
+        targets = self.targets.index_select(0, mine).to(self.device, non_blocking=True)
+        if self.augment is not None:
+            drawn = [
+                self.augment.draw(len(batch), *images.shape[-2:], generator(self.seed, "augment", epoch, step))
+                for step, batch in zip(steps, batches, strict=True)
+            ]
+            parts = {name: [one[name][share] for one, share in zip(drawn, shares, strict=True)] for name in drawn[0]}
+            images = self.augment(images, {name: torch.cat(part) for name, part in parts.items()})
+        sizes = [share.stop - share.start for share in shares]
+        return zip(images.split(sizes), targets.split(sizes), strict=True)
+
+    def _share(self, count: int) -> slice:
+        """Which images of a global batch of `count` belong to this process."""
         share, more = divmod(count, self.world_size)
         start = self.rank * share + min(self.rank, more)
-        mine = slice(start, start + share + (self.rank < more))
-        images = self.images.index_select(0, indices[mine]).to(self.device, non_blocking=True)
-        targets = self.targets.index_select(0, indices[mine]).to(self.device, non_blocking=True)
-        if self.augment is not None:
-            height, width = images.shape[-2:]
-            drawn = self.augment.draw(count, height, width, generator(self.seed, "augment", epoch, step))
-            images = self.augment(images, {name: values[mine] for name, values in drawn.items()})
-        return images, targets
+        return slice(start, start + share + (self.rank < more))
