@@ -41,6 +41,11 @@ class Tally(Metric):
         self.correct.add_((logits.detach().argmax(1) == targets).sum())
         self.count.add_(len(targets))
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+        """Moved with the module, never cast with it (trainer.precision=bf16-true): bfloat16 counts no further than 256."""
+        moved: nn.Module = super()._apply(lambda tensor: fn(tensor).to(tensor.dtype), exclude_state)
+        return moved
+
     def compute(self) -> dict[str, Tensor]:
         return {"loss": self.loss / self.count, "accuracy": self.correct / self.count, "count": self.count}
 
