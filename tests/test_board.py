@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,12 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
-from tests_support import ROOT
+from tests_support import ROOT, hear_ctrl_c
 
 from resnet_lit.board import Links, event_files, run_name
 
@@ -114,7 +114,7 @@ def test_any_folder_of_events_is_found_once(tmp_path) -> None:
     ("words", "said"),
     [
         (["nowhere"], "nowhere: no such folder"),
-        ([".", "--port", "6007"], "6007: no such folder"),
+        ([".", "--port", "6007"], "6007: no such folder (an option's value goes behind =)"),
         (["--logdir=."], "--logdir: name the folder alone"),
     ],
 )
@@ -123,3 +123,39 @@ def test_words(command, words, said) -> None:
     assert ended.returncode == 2
     assert ended.stderr.startswith(said)
     assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_it_serves_this_machine_alone_on_a_free_port_until_ctrl_c(tmp_path) -> None:
+    a_run(tmp_path / "runs" / "0123456789")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with socket.socket() as usual:
+        usual.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # something is there already, which is as well
+            usual.bind(("127.0.0.1", 6006))
+            usual.listen()
+        server = subprocess.Popen(
+            [sys.executable, "-m", "resnet_lit.board", "runs"],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
+            preexec_fn=hear_ctrl_c,
+        )
+        try:
+            assert server.stderr is not None
+            assert server.stderr.readline() == "runs: 1 run so far\n"
+            port = int(next(found[1] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:(\d+)/", line))))
+            assert port != 6006
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/environment", timeout=60) as answer:
+                assert json.load(answer)["window_title"] == "runs"
+            with pytest.raises(ConnectionRefusedError):  # of this machine too, but not the address that was said
+                socket.create_connection(("127.0.0.2", port), timeout=5)
+            server.send_signal(signal.SIGINT)
+            assert "Traceback" not in server.communicate(timeout=60)[1]
+            assert server.returncode == 0
+        finally:
+            server.kill()
+            server.communicate()
+    assert not list(temporary.glob("resnet_lit_board_*"))
