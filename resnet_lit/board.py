@@ -42,7 +42,9 @@ def main() -> None:
         sys.exit(_refused("--logdir: name the folder alone (python -m resnet_lit.board outputs)"))
     for folder in folders:
         if not Path(folder).is_dir():
-            hint = "an option's value goes behind =" if folder.isdigit() else "runs are below outputs/, or where hydra.run.dir said"
+            hint = (
+                "an option's value goes behind =" if folder.isdigit() else "runs are below outputs/, or where hydra.run.dir said"
+            )
             sys.exit(_refused(f"{folder}: no such folder ({hint})"))
     try:
         sys.exit(_serve(folders, options))

@@ -14,7 +14,7 @@ from torchvision.utils import make_grid
 from resnet_lit.callbacks.loggers import RunLogger
 
 SHOWN = 32  # images in a grid
-# Pixels that TensorBoard's page Images gives a picture in width. It shrinks wider ones by leaving pixels out: no text survives that.
+# The width that TensorBoard's page Images has for a picture, in pixels. It shrinks wider ones by leaving pixels out: text is lost.
 CARD = 340
 
 
