@@ -14,7 +14,8 @@ from torchvision.utils import make_grid
 from resnet_lit.callbacks.loggers import RunLogger
 
 SHOWN = 32  # images in a grid
-# The width that TensorBoard's page Images has for a picture, in pixels. It shrinks wider ones by leaving pixels out: text is lost.
+AUGMENTED = "images/augmented"
+# The width that TensorBoard's page Images has for a picture, in pixels. Wider ones lose some of theirs, and with them their text.
 CARD = 340
 
 
@@ -27,7 +28,7 @@ class ShowImages(Callback):
         if trainer.global_step == 0 and batch_idx == 0 and trainer.is_global_zero:
             for logger in trainer.loggers:
                 if isinstance(logger, RunLogger):
-                    logger.image("images/augmented", make_grid(batch[0][:SHOWN].cpu(), nrow=8, padding=1), 0)
+                    logger.image(AUGMENTED, make_grid(batch[0][:SHOWN].cpu(), nrow=8, padding=1), 0)
 
 
 def captioned_grid(images: Tensor, captions: Sequence[str], columns: int = 4, zoom: int = 2) -> Tensor:
