@@ -42,11 +42,11 @@ def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
-        preexec_fn=_hear_ctrl_c,
+        preexec_fn=hear_ctrl_c,
     )
 
 
-def _hear_ctrl_c() -> None:
+def hear_ctrl_c() -> None:
     """What a shell starts in the background ignores Ctrl-C, and so would what it starts: the tests may run there."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -14,6 +14,9 @@ from torchvision.utils import make_grid
 from resnet_lit.callbacks.loggers import RunLogger
 
 SHOWN = 32  # images in a grid
+AUGMENTED = "images/augmented"
+# The width that TensorBoard's page Images has for a picture, in pixels. Wider ones lose some of theirs, and with them their text.
+CARD = 340
 
 
 class ShowImages(Callback):
@@ -25,14 +28,14 @@ class ShowImages(Callback):
         if trainer.global_step == 0 and batch_idx == 0 and trainer.is_global_zero:
             for logger in trainer.loggers:
                 if isinstance(logger, RunLogger):
-                    logger.image("images/augmented", make_grid(batch[0][:SHOWN].cpu(), nrow=8, padding=1), 0)
+                    logger.image(AUGMENTED, make_grid(batch[0][:SHOWN].cpu(), nrow=8, padding=1), 0)
 
 
-def captioned_grid(images: Tensor, captions: Sequence[str], columns: int = 6, zoom: int = 4) -> Tensor:
+def captioned_grid(images: Tensor, captions: Sequence[str], columns: int = 4, zoom: int = 2) -> Tensor:
     """images (N, C, H, W) uint8 with a caption under each -> one picture (3, height, width) uint8."""
-    font = ImageFont.load_default(11)
+    font = ImageFont.load_default(10)
     _, _, height, width = images.shape
-    cell_w, cell_h = max(width * zoom, 150), height * zoom + 34
+    cell_w, cell_h = max(width * zoom, CARD // columns), height * zoom + 30
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (cell_w * columns, max(cell_h * rows, 1)), "white")
     draw = ImageDraw.Draw(sheet)
@@ -46,16 +49,17 @@ def captioned_grid(images: Tensor, captions: Sequence[str], columns: int = 6, zo
 
 def confusion_picture(counts: Tensor, classes: Sequence[str]) -> Tensor:
     """Confusion matrix (classes, classes) int64, rows = truth, as a picture (3, height, width) uint8 with every count in it."""
-    font, cell, margin = ImageFont.load_default(12), 46, 110
+    font, margin = ImageFont.load_default(10), 80
+    cell = max(26, (CARD - margin) // len(classes))
     size = margin + cell * len(classes)
     sheet = Image.new("RGB", (size, size), "white")
     draw = ImageDraw.Draw(sheet)
     share = counts / counts.sum(1, keepdim=True).clamp(min=1)
     draw.text((6, 6), "rows: truth\ncolumns: answer", "black", font)
     for row, truth in enumerate(classes):
-        draw.text((margin - 6, margin + row * cell + cell // 2), truth[:14], "black", font, anchor="rm")
+        draw.text((margin - 6, margin + row * cell + cell // 2), truth[:11], "black", font, anchor="rm")
         label = Image.new("RGB", (margin - 12, 16), "white")
-        ImageDraw.Draw(label).text((0, 0), truth[:14], "black", font)
+        ImageDraw.Draw(label).text((0, 0), truth[:11], "black", font)
         sheet.paste(label.rotate(90, expand=True), (margin + row * cell + cell // 2 - 8, 6))
         for column in range(len(classes)):
             shade = float(share[row, column]) ** 0.5  # the root makes rare mistakes visible

@@ -10,6 +10,9 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.metadata import create_summary_metadata, parse_experiment_plugin_data
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
 PATTERN = "events.out.tfevents.*"
@@ -20,6 +23,8 @@ LAYOUT = {
         "loss": ["Multiline", ["^train/loss_epoch$", "^(val|test)/loss$"]],
     }
 }
+# What sweeps differ in: HParams shows five columns, those that differ first, and takes the word of the first run for which do.
+SWEPT = ("batch_size", "dropout", "model", "optimizer", "seed")
 
 
 class TensorBoard(TensorBoardLogger):
@@ -56,7 +61,7 @@ class TensorBoard(TensorBoardLogger):
                     if event.WhichOneof("what") != "file_version":  # the new file has one already, of the same length
                         writer.file_writer.event_writer.add_event(event)
         if self._keep is None or not renamed:
-            for summary in hparams(values, dict.fromkeys(metrics, 0.0))[:2]:  # experiment and session start
+            for summary in announcement(values, metrics):
                 writer.file_writer.add_summary(summary, 0)
             writer.add_custom_scalars(LAYOUT)
         writer.flush()
@@ -92,3 +97,16 @@ class TensorBoard(TensorBoardLogger):
 
     def log_hyperparams(self, params: Any = None, metrics: Any = None, step: int | None = None) -> None:
         """Nothing: `start` has told HParams."""
+
+
+def announcement(values: dict[str, Any], metrics: list[str]) -> list[Summary]:
+    """What HParams is told when a run begins: the columns of its table, and the run's values."""
+    columns, start, _ = hparams(values, dict.fromkeys(metrics, 0.0))
+    metadata = columns.value[0].metadata
+    experiment = parse_experiment_plugin_data(metadata.plugin_data.content)
+    for column in experiment.hparam_infos:
+        column.differs = column.name in SWEPT
+    for metric in experiment.metric_infos:
+        metric.display_name = metric.name.tag.removeprefix("result/").replace("/", " ").replace("_", " ")
+    metadata.CopyFrom(create_summary_metadata(HParamsPluginData(experiment=experiment)))
+    return [columns, start]
