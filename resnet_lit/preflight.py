@@ -147,6 +147,7 @@ class Composer:
         loader = GlobalHydra.instance().config_loader()
         self.compose, self.cells = loader.load_sweep_config, cells
         self.known: dict[tuple[str, ...], tuple[Cell, DictConfig]] = {}
+        self.shown: set[tuple[str, ...]] = set()
         loader.load_sweep_config = self  # type: ignore[method-assign]
 
     def cell(self, master: DictConfig, words: Sequence[str]) -> Cell:
@@ -165,8 +166,13 @@ class Composer:
         return self.known[tuple(words)][0]
 
     def __call__(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        self.cell(master_config, sweep_overrides)
-        return copy.deepcopy(self.known[tuple(sweep_overrides)][1])
+        words = tuple(sweep_overrides)
+        self.cell(master_config, words)
+        composed = self.known[words][1]
+        if words not in self.shown:  # Hydra's sweeper only looks whether it can be composed
+            self.shown.add(words)
+            return composed
+        return copy.deepcopy(composed)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"compose": self.compose, "cells": [], "known": {}}
+        return {"compose": self.compose, "cells": [], "known": {}, "shown": set()}

@@ -7,9 +7,10 @@ import os
 import re
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from resnet_lit import heartbeat
@@ -93,9 +94,10 @@ class Sweep:
             return records.is_alive(self.process, self.path.parent)
         return heartbeat.age(self.path) < heartbeat.DEAD_SECONDS
 
-    def standings(self) -> list[Standing]:
-        """How its runs stand, in their order."""
-        return [stand(f, cost=r["cost"], values=r["values"]) for f, r in zip(self.folders, self.runs, strict=True)]
+    def standings(self, known: Mapping[Path, Standing] = MappingProxyType({})) -> list[Standing]:
+        """How its runs stand, in their order. known: those that were read already."""
+        members = zip(self.folders, self.runs, strict=True)
+        return [known.get(f) or stand(f, cost=run["cost"], values=run["values"]) for f, run in members]
 
 
 def stand(folder: Path, told: Record | None = None, **more: Any) -> Standing:
@@ -145,7 +147,9 @@ def read_sweep(path: Path) -> Sweep | None:
 
 def standings_below(root: Path) -> list[Standing]:
     """The runs below a folder, and those that its sweeps have still to begin. Debug runs are left out."""
-    known = {run.folder: run for sweep in sweeps_below(root) for run in sweep.standings()}
+    known: dict[Path, Standing] = {}
+    for sweep in sweeps_below(root):
+        known |= {run.folder: run for run in sweep.standings(known)}
     found = {folder: known.get(folder) or stand(folder) for folder in run_folders(root)}
     return [run for run in {**known, **found}.values() if not run.record.get("debug")]
 

@@ -78,10 +78,10 @@ def report(place: Path, sweeps: Sequence[Sweep], runs: Sequence[Standing]) -> st
     """The table, and how many runs stand how; of each sweep too."""
     if not runs:
         return f"{place}: no run\n"
-    lines = [table(runs, colour=sys.stdout.isatty()), ""]
+    lines, known = [table(runs, colour=sys.stdout.isatty()), ""], {run.folder: run for run in runs}
     for sweep in sweeps:
         driven = "running" if sweep.is_driven else "not running"
-        lines.append(f"{sweep.name}  {counted(sweep.standings())}")
+        lines.append(f"{sweep.name}  {counted(sweep.standings(known))}")
         lines.append(f"  {driven}: {sweep.command}")
     if not sweeps or len({run.folder for run in runs}) > len({folder for sweep in sweeps for folder in sweep.folders}):
         lines.append(f"{place}  {counted(runs)}")
@@ -98,6 +98,7 @@ def counted(runs: Sequence[Standing]) -> str:
 
 def as_data(sweeps: Sequence[Sweep], runs: Sequence[Standing]) -> dict[str, Any]:
     """The same as plain data."""
+    known = {run.folder: run for run in runs}
     beats = {str(run.folder): run.beat for run in runs if run.beat}
     return {
         "sweeps": [
@@ -106,7 +107,7 @@ def as_data(sweeps: Sequence[Sweep], runs: Sequence[Standing]) -> dict[str, Any]
                 "file": str(sweep.path),
                 "command": sweep.command,
                 "running": sweep.is_driven,
-                "counts": _counts(standings := sweep.standings()),
+                "counts": _counts(standings := sweep.standings(known)),
                 "seconds_left": seconds_left(standings),
             }
             for sweep in sweeps

@@ -105,32 +105,30 @@ def test_ctrl_c_ends_the_cell_with_a_checkpoint_and_prints_the_table(tmp_path: P
     assert read(folder)["reason"] == "ended by SIGINT"
 
 
-@pytest.mark.parametrize("fate", ["finishes", "is killed"])
-def test_a_sweep_waits_for_a_run_of_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fate: str) -> None:
+def test_a_sweep_waits_for_runs_of_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
-    words = (*TINY, "+callbacks.held._target_=held.Held", "+callbacks.held.seeds=[0]", f"+callbacks.held.until={tmp_path / 'go'}")
-    single = start(*words, "seed=0", cwd=tmp_path)
+    words = (*TINY, "+callbacks.held._target_=held.Held", "+callbacks.held.seeds=[0,1]", f"+callbacks.held.until={tmp_path}/go")
     outputs = tmp_path / "outputs" / "digits"
-    wait_for(lambda: "running" in statuses(outputs))
-    sweep = start("-m", *words, "seed=0,1", cwd=tmp_path)
+    finishes, dies = (start(*words, f"seed={seed}", cwd=tmp_path) for seed in (0, 1))
+    wait_for(lambda: len(list(outputs.glob("*/.heartbeat"))) == 2 and "running" in statuses(outputs))
+    sweep = start("-m", *words, "seed=0,1,2", cwd=tmp_path)
     assert sweep.stdout is not None
     printed = []
     for line in sweep.stdout:
-        printed.append(line)
+        printed.append(line.rstrip())
         if "waiting for a run of another process" in line:
             break
-    assert f"is trained by process {single.pid} on " in printed[-1]
-    assert sum("[1/2]" in line for line in printed) == 1  # the other one was trained meanwhile
+    assert f"is trained by process {finishes.pid} on " in printed[-1]
+    assert sum("[1/3]" in line for line in printed) == 1  # the third was trained meanwhile
     alone = start(*words, "seed=0", cwd=tmp_path)
-    assert f"process {single.pid} on" in alone.communicate()[0]
+    assert f"process {finishes.pid} on" in alone.communicate()[0]
     assert alone.returncode == 75
-    if fate == "is killed":
-        single.send_signal(signal.SIGKILL)
-        single.wait()
+    dies.send_signal(signal.SIGKILL)
+    dies.wait()
     (tmp_path / "go").touch()
     printed += sweep.communicate()[0].splitlines()
     assert sweep.returncode == 0, printed
-    assert "2 of 2 finished" in printed
-    sessions = [len(record["sessions"]) for path in sorted(outputs.glob("*/result.json")) if (record := read(path.parent))]
-    assert sum(sessions) == (2 if fate == "finishes" else 3)
+    assert "3 of 3 finished" in printed
+    found = [read(path.parent) for path in outputs.glob("*/result.json")]
+    assert {record["seed"]: len(record["sessions"]) for record in found if record} == {0: 1, 1: 2, 2: 1}
     assert not list(outputs.glob("*/.heartbeat"))
