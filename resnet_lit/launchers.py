@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_lit import others
 from resnet_lit import record as records
+from resnet_lit import searches
+from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.record import Busy, Record
 from resnet_lit.run import earlier
 from resnet_lit.schema import Config
@@ -43,6 +46,7 @@ EXTRAS = {
 TRIES = 4  # of a launcher that loses all its jobs when one worker dies
 # Variables that the machines of a Ray cluster get from the driver.
 CARRIED = ("PYTHONPATH", "RESNET_LIT_DATA", "RESNET_LIT_CACHE")
+SIGNALLED = [str(Interrupted(number)) for number in (signal.SIGTERM, signal.SIGUSR1)]  # how SLURM ends a run that may go on
 QUEUE_SECONDS = 5  # between two looks at SLURM's queue
 SLURM_ENDINGS = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
 
@@ -61,6 +65,7 @@ def check(config: DictConfig) -> None:
         if shutil.which("sbatch") is None:
             raise Refused("hydra/launcher=slurm: there is no sbatch here; type it on a login node of the cluster")
         _prepare_slurm()
+    searches.prepare(config)
 
 
 def _is_installed(plugin: str) -> bool:
@@ -90,6 +95,8 @@ class Guard(Launcher):
 
     def __init__(self, launcher: Launcher, cell: Callable[[Sequence[str]], tuple[Config, Path]]) -> None:
         self.launcher, self.cell = launcher, cell
+        if "Slurm" in type(launcher).__name__:
+            launcher.task_function = Requeued(launcher.task_function)  # type: ignore[attr-defined]
         self.seen: dict[Any, tuple[str, str] | None] = {}  # data that were looked at
         self.put_aside: set[Path] = set()  # folders that were asked for an earlier run
 
@@ -209,6 +216,28 @@ def share(nodes: Sequence[dict[str, float]], gpus: float | str, cpus: float | st
 
 
 # --- SLURM
+
+
+class Requeued:
+    """The task of a job. One whose run was ended by a signal has no result yet: SLURM takes the node away, and queues it again.
+
+    A signal reaches the run and the job alike, and the run ends first. Where SLURM has no mind to queue the job again (a
+    partition that preempts with a time of grace, and counts what ends within it as done) it is asked to. A job that is
+    cancelled is in the state COMPLETING or CANCELLED by then, and stays ended.
+    """
+
+    def __init__(self, task: Callable[[DictConfig], Any]) -> None:
+        self.task = task
+
+    def __call__(self, config: DictConfig) -> Any:
+        result, job = self.task(config), os.environ.get("SLURM_JOB_ID")
+        if job is None or result["status"] != "interrupted" or result["reason"] not in SIGNALLED:
+            return result
+        log.warning("the run %s; the job ends without a result", result["reason"])
+        state = subprocess.run(["squeue", "--noheader", "--format=%T", f"--jobs={job}"], capture_output=True, text=True).stdout
+        if state.strip() == "RUNNING":
+            subprocess.run(["scontrol", "requeue", job], check=False)
+        os._exit(128 + signal.SIGTERM)  # past submitit, which would write a result, and the driver would take it
 
 
 def _prepare_slurm() -> None:
