@@ -1,0 +1,396 @@
+"""Charts as Vega-Lite specs: plain data that a browser draws with tooltips and vl-convert draws to a file.
+
+Every chart carries its numbers as rows with fixed field names (`cell`, `epoch`, `mean`, …): names from a run stand in the rows
+only, never in a spec or an expression. Accuracies are in [0, 1] in the rows and in % on the axes. Vega-Lite 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+Spec = dict[str, Any]
+PERCENT = ".2%"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table under a chart. kind: text, share (a fraction shown in %), number, count."""
+
+    field: str
+    title: str
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One picture: a spec without data, and the rows that it names. `name` is its file's, unique in a report."""
+
+    name: str
+    title: str
+    caption: str
+    spec: Spec
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    more: tuple[tuple[str, tuple[Row, ...]], ...] = ()  # other rows that the spec names
+    wide: bool = False  # takes the whole width of the page
+
+    @property
+    def data(self) -> dict[str, tuple[Row, ...]]:
+        """Every data set of the spec by its name."""
+        return {"rows": self.rows, **dict(self.more)}
+
+    @property
+    def label(self) -> str:
+        """What a screen reader says of the picture."""
+        return f"Chart: {self.title}. {self.caption} The numbers are in the table below it."
+
+
+def _tip(*columns: Column) -> list[Spec]:
+    formats = {"share": PERCENT, "number": ".4~g", "count": ","}
+    kinds = {"text": "nominal"}
+    return [
+        {
+            "field": column.field,
+            "type": kinds.get(column.kind, "quantitative"),
+            "title": column.title,
+            **({"format": formats[column.kind]} if column.kind in formats else {}),
+        }
+        for column in columns
+    ]
+
+
+def _share(field: str, title: str, *, zero: bool = False, **axis: Any) -> Spec:
+    """An accuracy on a continuous axis, in %."""
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": title,
+        "axis": {"format": ".3~%", "tickCount": 6, **axis},
+        "scale": {"zero": zero, "nice": True, "padding": 6},
+    }
+
+
+def _names(field: str, count: int) -> Spec:
+    """Names down the left side, in the order of the rows."""
+    return {"field": field, "type": "nominal", "sort": None, "title": None, "axis": {"grid": count > 1, "labelPadding": 8}}
+
+
+def _series(field: str, names: Sequence[str], title: str | None = None) -> Spec:
+    """A colour for each name, in the order given: the same name has the same colour in every chart that is given the same names."""
+    return {
+        "field": field,
+        "type": "nominal",
+        "title": title,
+        "scale": {"domain": list(names), "range": [f"@series{number % 10 + 1}" for number in range(len(names))]},
+        "legend": {"symbolType": "stroke"} if len(names) > 1 else None,
+    }
+
+
+INTERVAL = (
+    Column("mean", "mean", "share"),
+    Column("low", "95 % from", "share"),
+    Column("high", "95 % to", "share"),
+    Column("sd", "sd", "share"),
+    Column("n", "runs", "count"),
+)
+
+
+def intervals(name: str, title: str, caption: str, rows: Sequence[Row], singles: Sequence[Row], axis: str, **about: Any) -> Chart:
+    """Mean and 95 % interval of every `label`, and each single run as a small mark. rows: label, mean, low, high, sd, n[, group]."""
+    columns = (Column("label", "cell"), *INTERVAL)
+    y, tip = _names("label", len(rows)), _tip(*columns)
+    grouped = any("group" in row for row in rows)
+    groups = list(dict.fromkeys(row["group"] for row in rows)) if grouped else []
+    colour = {"color": {**_series("group", groups), "legend": None}} if grouped else {"color": {"value": "@series1"}}
+    layers = [
+        {
+            "data": {"name": "singles"},
+            "mark": {"type": "tick", "thickness": 1.5, "size": 9, "opacity": 0.55, "color": "@muted"},
+            "encoding": {
+                "x": _share("value", axis),
+                "y": y,
+                "tooltip": _tip(Column("label", "cell"), Column("run", "run"), Column("value", axis, "share")),
+            },
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 2.5, "strokeCap": "round"},
+            "encoding": {"x": _share("low", axis), "x2": {"field": "high"}, "y": y, "tooltip": tip, **colour},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 75, "stroke": "@surface", "strokeWidth": 1.2, "opacity": 1},
+            "encoding": {"x": _share("mean", axis), "y": y, "tooltip": tip, **colour},
+        },
+    ]
+    spec = {"data": {"name": "rows"}, "height": {"step": 24}, "layer": layers}
+    return Chart(name, title, caption, spec, tuple(rows), columns, (("singles", tuple(singles)),), **about)
+
+
+def heat_map(
+    name: str, title: str, caption: str, rows: Sequence[Row], across: str, down: str, columns: Sequence[Column], **about: Any
+) -> Chart:
+    """A square for each pair `column`, `row`, the stronger the higher its `shade` in [0, 1]; `text` and `small` stand in it.
+
+    `kind` of a row, where given, is `good` or `bad` and chooses the hue.
+    """
+    x: Spec = {"field": "column", "type": "nominal", "sort": None, "title": across}
+    x["axis"] = {"orient": "top", "labelAngle": about.pop("angle", 0), "domain": False, "ticks": False, "labelLimit": 120}
+    y: Spec = {"field": "row", "type": "nominal", "sort": None, "title": down, "axis": {"domain": False, "ticks": False}}
+    step = about.pop("step", 52)
+    hue = {"condition": {"test": "datum.kind === 'bad'", "value": "@bad"}, "value": "@accent"}
+    ink = {"condition": {"test": "datum.shade > 0.55", "value": "@on-accent"}, "value": "@ink"}
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "rect", "stroke": "@surface", "strokeWidth": 2, "cornerRadius": 4},
+            "encoding": {
+                "color": hue,
+                "opacity": {
+                    "field": "shade",
+                    "type": "quantitative",
+                    "scale": {"domain": [0, 1], "range": [0.06, 1]},
+                    "legend": None,
+                },
+                "tooltip": _tip(*columns),
+            },
+        },
+        {
+            "mark": {"type": "text", "fontSize": 12, "fontWeight": 600, "dy": -6 if any(row.get("small") for row in rows) else 0},
+            "encoding": {"text": {"field": "text"}, "color": ink},
+        },
+        {"mark": {"type": "text", "fontSize": 10, "dy": 9}, "encoding": {"text": {"field": "small"}, "color": ink}},
+    ]
+    spec = {"data": {"name": "rows"}, "height": {"step": step}, "encoding": {"x": x, "y": y}, "layer": layers}
+    return Chart(name, title, caption, spec, tuple(rows), tuple(columns), **about)
+
+
+def curves(
+    name: str, title: str, caption: str, rows: Sequence[Row], names: Sequence[str], axis: str, *, share: bool, **about: Any
+) -> Chart:
+    """A line with its band against the epoch for each `cell`; `part` (training, validation, test) chooses the dash.
+
+    rows: cell, part, epoch, mean, low, high, n. share: an accuracy, shown in %; else a loss.
+    """
+    kind = "share" if share else "number"
+    columns = (
+        Column("cell", "cell"),
+        Column("part", "on"),
+        Column("epoch", "epoch", "count"),
+        Column("mean", "mean", kind),
+        Column("low", "from", kind),
+        Column("high", "to", kind),
+        Column("n", "runs", "count"),
+    )
+    parts = list(dict.fromkeys(row["part"] for row in rows))
+    y = _share("mean", axis) if share else {"field": "mean", "type": "quantitative", "title": axis, "scale": {"zero": False}}
+    x: Spec = {
+        "field": "epoch",
+        "type": "quantitative",
+        "title": "epoch",
+        "axis": {"grid": False, "tickMinStep": 1, "format": "d"},
+    }
+    x["scale"] = {"nice": False, "zero": False}
+    colour = _series("cell", names)
+    dash: Spec = {"field": "part", "type": "nominal", "title": None, "sort": parts}
+    dash["scale"] = {"domain": parts, "range": [[1, 0], [5, 3], [2, 2]][: len(parts)]}
+    dash["legend"] = {"symbolType": "stroke", "symbolStrokeColor": "@ink"} if len(parts) > 1 else None
+    picked = {"condition": {"param": "picked", "value": 1}, "value": 0.1}
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "area"},
+            "encoding": {
+                "y": {**y, "field": "low"},
+                "y2": {"field": "high"},
+                "detail": [{"field": "part"}],
+                "color": {**colour, "legend": None},
+                "opacity": {"condition": {"param": "picked", "value": 0.16}, "value": 0.02},
+            },
+        },
+        {
+            "params": [
+                {
+                    "name": "picked",
+                    "select": {"type": "point", "fields": ["cell"]},
+                    **({"bind": "legend"} if len(names) > 1 else {}),
+                }
+            ],
+            "mark": {"type": "line", "strokeWidth": 2, "interpolate": "monotone"},
+            "encoding": {"y": y, "color": colour, "strokeDash": dash, "opacity": picked},
+        },
+        {
+            "params": [
+                {"name": "near", "select": {"type": "point", "on": "pointerover", "clear": "pointerout", "nearest": True}}
+            ],
+            "mark": {"type": "point", "filled": True, "size": 60},
+            "encoding": {
+                "y": y,
+                "color": {**colour, "legend": None},
+                "opacity": {"condition": {"param": "near", "empty": False, "value": 1}, "value": 0},
+                "tooltip": _tip(*columns),
+            },
+        },
+    ]
+    spec = {"data": {"name": "rows"}, "height": 260, "encoding": {"x": x}, "layer": layers}
+    return Chart(name, title, caption, spec, tuple(rows), columns, **about)
+
+
+def front(name: str, title: str, caption: str, rows: Sequence[Row], axis: str, across: str, *, log: bool, **about: Any) -> Chart:
+    """Accuracy against a cost `x`: each cell with its interval, the Pareto front joined. rows: cell, x, mean, low, high, sd, n, front."""
+    columns = (Column("cell", "cell"), Column("x", across, "number"), *INTERVAL, Column("best", "on the front"))
+    x: Spec = {"field": "x", "type": "quantitative", "title": across, "axis": {"format": "~s", "grid": False, "tickCount": 5}}
+    x["scale"] = {"type": "log" if log else "linear", "zero": False, "nice": True, "padding": 12}
+    on = {"condition": {"test": "datum.front", "value": "@series2"}, "value": "@series1"}
+    tip = _tip(*columns)
+    layers: list[Spec] = [
+        {
+            "transform": [{"filter": "datum.front"}],
+            "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.5, "strokeDash": [4, 3], "color": "@series2"},
+            "encoding": {"y": _share("mean", axis), "order": {"field": "x", "type": "quantitative"}},
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 1.5, "opacity": 0.5},
+            "encoding": {"y": _share("low", axis), "y2": {"field": "high"}, "color": on, "tooltip": tip},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 70, "opacity": 0.9, "stroke": "@surface", "strokeWidth": 1},
+            "encoding": {
+                "y": _share("mean", axis),
+                "color": on,
+                "shape": {"condition": {"test": "datum.front", "value": "diamond"}, "value": "circle"},
+                "tooltip": tip,
+            },
+        },
+    ]
+    spec = {"data": {"name": "rows"}, "height": 260, "encoding": {"x": x}, "layer": layers}
+    return Chart(name, title, caption, spec, tuple(rows), columns, **about)
+
+
+def against(name: str, title: str, caption: str, rows: Sequence[Row], across: str, up: str, **about: Any) -> Chart:
+    """Two accuracies of each run against each other, with the line on which they are equal. rows: cell, run, x, y."""
+    columns = (
+        Column("cell", "cell"),
+        Column("run", "run"),
+        Column("x", across, "share"),
+        Column("y", up, "share"),
+        Column("difference", "difference", "share"),
+    )
+    values = [row[key] for row in rows for key in ("x", "y")] or [0.0, 1.0]
+    low, high = min(values), max(values)
+    pad = (high - low) * 0.04 or 0.01
+    ends = tuple({"x": value, "y": value} for value in (low - pad, high + pad))
+    scale = {"domain": [low - pad, high + pad], "nice": False, "zero": False}
+    layers: list[Spec] = [
+        {"data": {"name": "ends"}, "mark": {"type": "line", "color": "@muted", "strokeDash": [4, 3], "strokeWidth": 1.2}},
+        {
+            "mark": {"type": "point", "filled": True, "size": 55, "opacity": 0.75, "color": "@series1"},
+            "encoding": {"tooltip": _tip(*columns)},
+        },
+    ]
+    spec = {
+        "data": {"name": "rows"},
+        "height": 260,
+        "encoding": {"x": {**_share("x", across), "scale": scale}, "y": {**_share("y", up), "scale": scale}},
+        "layer": layers,
+    }
+    return Chart(name, title, caption, spec, tuple(rows), columns, (("ends", ends),), **about)
+
+
+def gaps(name: str, title: str, caption: str, rows: Sequence[Row], **about: Any) -> Chart:
+    """Training and test accuracy of each `label` joined by a bar: its length is the generalisation gap. rows: label, train, test, gap, n."""
+    columns = (
+        Column("label", "cell"),
+        Column("train", "training", "share"),
+        Column("test", "test", "share"),
+        Column("gap", "gap", "share"),
+        Column("n", "runs", "count"),
+    )
+    y, tip = _names("label", len(rows)), _tip(*columns)
+    names = ["training accuracy", "test accuracy"]
+
+    def dot(field: str, text: str, shape: str) -> Spec:
+        colour: Spec = {"datum": text, "type": "nominal", "title": None}
+        colour["scale"] = {"domain": names, "range": ["@series2", "@series1"]}
+        colour["legend"] = {"symbolType": "circle", "symbolStrokeWidth": 0}
+        mark = {"type": "point", "filled": True, "size": 75, "shape": shape, "opacity": 1, "stroke": "@surface", "strokeWidth": 1}
+        return {"mark": mark, "encoding": {"x": _share(field, "accuracy"), "y": y, "color": colour, "tooltip": tip}}
+
+    bar = {
+        "mark": {"type": "rule", "strokeWidth": 4, "opacity": 0.35, "color": "@muted"},
+        "encoding": {"x": _share("train", "accuracy"), "x2": {"field": "test"}, "y": y, "tooltip": tip},
+    }
+    layers = [bar, dot("train", names[0], "circle"), dot("test", names[1], "diamond")]
+    return Chart(
+        name, title, caption, {"data": {"name": "rows"}, "height": {"step": 24}, "layer": layers}, tuple(rows), columns, **about
+    )
+
+
+def bars(name: str, title: str, caption: str, rows: Sequence[Row], columns: Sequence[Column], axis: str, **about: Any) -> Chart:
+    """A bar for each `label`, `value` long, `text` at its end; an interval `low` to `high` where the rows have one."""
+    share = next(column.kind for column in columns if column.field == "value") == "share"
+    zero = about.pop("zero", True)
+    x = _share("value", axis, zero=zero, grid=True) if share else {"field": "value", "type": "quantitative", "title": axis}
+    y, tip = _names("label", 1), _tip(*columns)
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "bar", "color": "@series1", "opacity": 0.85, "cornerRadiusEnd": 3, "height": {"band": 0.68}},
+            "encoding": {"x": x, "y": y, "tooltip": tip},
+        },
+        {
+            "mark": {"type": "text", "align": "left", "dx": 8, "color": "@ink"},
+            "encoding": {"x": {**x, "field": "end"}, "y": y, "text": {"field": "text"}, "tooltip": tip},
+        },
+    ]
+    if any("low" in row for row in rows):
+        rule = {"type": "rule", "strokeWidth": 1.6, "color": "@ink"}
+        layers.insert(
+            1, {"mark": rule, "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, "tooltip": tip}}
+        )
+    filled = tuple({"end": row.get("high", row["value"]), **row} for row in rows)
+    return Chart(
+        name, title, caption, {"data": {"name": "rows"}, "height": {"step": 26}, "layer": layers}, filled, tuple(columns), **about
+    )
+
+
+def reliability(name: str, title: str, caption: str, rows: Sequence[Row], **about: Any) -> Chart:
+    """Accuracy of the answers of each confidence, beside the line of perfect calibration. rows: low, high, confidence, accuracy, count."""
+    columns = (
+        Column("low", "confidence from", "share"),
+        Column("high", "to", "share"),
+        Column("confidence", "mean confidence", "share"),
+        Column("accuracy", "accuracy", "share"),
+        Column("count", "images", "count"),
+    )
+    tip = _tip(*columns)
+    scale = {"domain": [0, 1], "nice": False}
+    x: Spec = {"type": "quantitative", "title": "confidence", "axis": {"format": "~%", "grid": False}, "scale": scale}
+    y: Spec = {"type": "quantitative", "title": "accuracy", "axis": {"format": "~%"}, "scale": scale}
+    gap = {"condition": {"test": "datum.confidence > datum.accuracy", "value": "@series2"}, "value": "@series3"}
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "bar", "color": "@series1", "opacity": 0.75, "stroke": "@surface"},
+            "encoding": {
+                "x": {**x, "field": "low", "bin": "binned"},
+                "x2": {"field": "high"},
+                "y": {**y, "field": "accuracy"},
+                "tooltip": tip,
+            },
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 3},
+            "encoding": {
+                "x": {**x, "field": "confidence"},
+                "y": {**y, "field": "accuracy"},
+                "y2": {"field": "confidence"},
+                "color": gap,
+                "tooltip": tip,
+            },
+        },
+        {
+            "data": {"name": "ends"},
+            "mark": {"type": "line", "strokeDash": [4, 3], "color": "@muted", "strokeWidth": 1.2},
+            "encoding": {"x": {**x, "field": "x"}, "y": {**y, "field": "x"}},
+        },
+    ]
+    spec = {"data": {"name": "rows"}, "height": 280, "layer": layers}
+    return Chart(name, title, caption, spec, tuple(rows), columns, (("ends", ({"x": 0}, {"x": 1})),), **about)
