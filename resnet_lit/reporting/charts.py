@@ -48,7 +48,7 @@ class Chart:
         return f"Chart: {self.title}. {self.caption} The numbers are in the table below it."
 
 
-def _tip(*columns: Column) -> list[Spec]:
+def tooltip(*columns: Column) -> list[Spec]:
     formats = {"share": PERCENT, "number": ".4~g", "count": ","}
     kinds = {"text": "nominal"}
     return [
@@ -62,7 +62,7 @@ def _tip(*columns: Column) -> list[Spec]:
     ]
 
 
-def _share(field: str, title: str, *, zero: bool = False, **axis: Any) -> Spec:
+def share_axis(field: str, title: str, *, zero: bool = False, **axis: Any) -> Spec:
     """An accuracy on a continuous axis, in %."""
     return {
         "field": field,
@@ -73,13 +73,13 @@ def _share(field: str, title: str, *, zero: bool = False, **axis: Any) -> Spec:
     }
 
 
-def _names(field: str, count: int) -> Spec:
+def names_axis(field: str, count: int) -> Spec:
     """Names down the left side, in the order of the rows."""
     return {"field": field, "type": "nominal", "sort": None, "title": None, "axis": {"grid": count > 1, "labelPadding": 8}}
 
 
-def _series(field: str, names: Sequence[str], title: str | None = None) -> Spec:
-    """A colour for each name, in the order given: the same name has the same colour in every chart that is given the same names."""
+def series(field: str, names: Sequence[str], title: str | None = None) -> Spec:
+    """A colour for each name, in the order given, so that a name has one colour in all charts that are given the same names."""
     return {
         "field": field,
         "type": "nominal",
@@ -99,33 +99,72 @@ INTERVAL = (
 
 
 def intervals(name: str, title: str, caption: str, rows: Sequence[Row], singles: Sequence[Row], axis: str, **about: Any) -> Chart:
-    """Mean and 95 % interval of every `label`, and each single run as a small mark. rows: label, mean, low, high, sd, n[, group]."""
+    """Mean and 95 % interval of every `label`, and each single run as a small mark.
+
+    rows: label, mean, low, high, sd, n; singles: label, run, value.
+    """
     columns = (Column("label", "cell"), *INTERVAL)
-    y, tip = _names("label", len(rows)), _tip(*columns)
-    grouped = any("group" in row for row in rows)
-    groups = list(dict.fromkeys(row["group"] for row in rows)) if grouped else []
-    colour = {"color": {**_series("group", groups), "legend": None}} if grouped else {"color": {"value": "@series1"}}
+    y, tip = names_axis("label", len(rows)), tooltip(*columns)
     layers = [
         {
             "data": {"name": "singles"},
             "mark": {"type": "tick", "thickness": 1.5, "size": 9, "opacity": 0.55, "color": "@muted"},
             "encoding": {
-                "x": _share("value", axis),
+                "x": share_axis("value", axis),
                 "y": y,
-                "tooltip": _tip(Column("label", "cell"), Column("run", "run"), Column("value", axis, "share")),
+                "tooltip": tooltip(Column("label", "cell"), Column("run", "run"), Column("value", axis, "share")),
             },
         },
         {
             "mark": {"type": "rule", "strokeWidth": 2.5, "strokeCap": "round"},
-            "encoding": {"x": _share("low", axis), "x2": {"field": "high"}, "y": y, "tooltip": tip, **colour},
+            "encoding": {
+                "x": share_axis("low", axis),
+                "x2": {"field": "high"},
+                "y": y,
+                "tooltip": tip,
+                "color": {"value": "@series1"},
+            },
         },
         {
             "mark": {"type": "point", "filled": True, "size": 75, "stroke": "@surface", "strokeWidth": 1.2, "opacity": 1},
-            "encoding": {"x": _share("mean", axis), "y": y, "tooltip": tip, **colour},
+            "encoding": {"x": share_axis("mean", axis), "y": y, "tooltip": tip, "color": {"value": "@series1"}},
         },
     ]
     spec = {"data": {"name": "rows"}, "height": {"step": 24}, "layer": layers}
     return Chart(name, title, caption, spec, tuple(rows), columns, (("singles", tuple(singles)),), **about)
+
+
+def effects(name: str, title: str, caption: str, rows: Sequence[Row], **about: Any) -> Chart:
+    """The effect of each value of each factor, in points of accuracy against the mean of all.
+
+    rows: label, group (the factor: a colour), points, low, high, mean, cells, runs.
+    """
+    columns = (
+        Column("label", "factor = value"),
+        Column("points", "effect, points", "number"),
+        Column("low", "95 % from", "number"),
+        Column("high", "95 % to", "number"),
+        Column("mean", "mean accuracy", "share"),
+        Column("cells", "cells", "count"),
+        Column("runs", "runs", "count"),
+    )
+    y, tip = names_axis("label", len(rows)), tooltip(*columns)
+    colour = {**series("group", list(dict.fromkeys(row["group"] for row in rows))), "legend": None}
+    x: Spec = {"field": "points", "type": "quantitative", "title": "effect on test accuracy, points", "axis": {"tickCount": 6}}
+    x["scale"] = {"padding": 8}
+    layers: list[Spec] = [
+        {"mark": {"type": "rule", "color": "@muted", "strokeDash": [4, 3]}, "encoding": {"x": {"datum": 0}}},
+        {
+            "mark": {"type": "rule", "strokeWidth": 2.5, "strokeCap": "round"},
+            "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, "color": colour, "tooltip": tip},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 80, "stroke": "@surface", "strokeWidth": 1.2, "opacity": 1},
+            "encoding": {"x": x, "y": y, "color": colour, "tooltip": tip},
+        },
+    ]
+    spec = {"data": {"name": "rows"}, "height": {"step": 24}, "layer": layers}
+    return Chart(name, title, caption, spec, tuple(rows), columns, **about)
 
 
 def heat_map(
@@ -138,7 +177,7 @@ def heat_map(
     x: Spec = {"field": "column", "type": "nominal", "sort": None, "title": across}
     x["axis"] = {"orient": "top", "labelAngle": about.pop("angle", 0), "domain": False, "ticks": False, "labelLimit": 120}
     y: Spec = {"field": "row", "type": "nominal", "sort": None, "title": down, "axis": {"domain": False, "ticks": False}}
-    step = about.pop("step", 52)
+    step, font = about.pop("step", 52), about.pop("font", 12)
     hue = {"condition": {"test": "datum.kind === 'bad'", "value": "@bad"}, "value": "@accent"}
     ink = {"condition": {"test": "datum.shade > 0.55", "value": "@on-accent"}, "value": "@ink"}
     layers: list[Spec] = [
@@ -152,11 +191,16 @@ def heat_map(
                     "scale": {"domain": [0, 1], "range": [0.06, 1]},
                     "legend": None,
                 },
-                "tooltip": _tip(*columns),
+                "tooltip": tooltip(*columns),
             },
         },
         {
-            "mark": {"type": "text", "fontSize": 12, "fontWeight": 600, "dy": -6 if any(row.get("small") for row in rows) else 0},
+            "mark": {
+                "type": "text",
+                "fontSize": font,
+                "fontWeight": 600,
+                "dy": -6 if any(row.get("small") for row in rows) else 0,
+            },
             "encoding": {"text": {"field": "text"}, "color": ink},
         },
         {"mark": {"type": "text", "fontSize": 10, "dy": 9}, "encoding": {"text": {"field": "small"}, "color": ink}},
@@ -183,7 +227,7 @@ def curves(
         Column("n", "runs", "count"),
     )
     parts = list(dict.fromkeys(row["part"] for row in rows))
-    y = _share("mean", axis) if share else {"field": "mean", "type": "quantitative", "title": axis, "scale": {"zero": False}}
+    y = share_axis("mean", axis) if share else {"field": "mean", "type": "quantitative", "title": axis, "scale": {"zero": False}}
     x: Spec = {
         "field": "epoch",
         "type": "quantitative",
@@ -191,7 +235,7 @@ def curves(
         "axis": {"grid": False, "tickMinStep": 1, "format": "d"},
     }
     x["scale"] = {"nice": False, "zero": False}
-    colour = _series("cell", names)
+    colour = series("cell", names)
     dash: Spec = {"field": "part", "type": "nominal", "title": None, "sort": parts}
     dash["scale"] = {"domain": parts, "range": [[1, 0], [5, 3], [2, 2]][: len(parts)]}
     dash["legend"] = {"symbolType": "stroke", "symbolStrokeColor": "@ink"} if len(parts) > 1 else None
@@ -227,7 +271,7 @@ def curves(
                 "y": y,
                 "color": {**colour, "legend": None},
                 "opacity": {"condition": {"param": "near", "empty": False, "value": 1}, "value": 0},
-                "tooltip": _tip(*columns),
+                "tooltip": tooltip(*columns),
             },
         },
     ]
@@ -236,26 +280,29 @@ def curves(
 
 
 def front(name: str, title: str, caption: str, rows: Sequence[Row], axis: str, across: str, *, log: bool, **about: Any) -> Chart:
-    """Accuracy against a cost `x`: each cell with its interval, the Pareto front joined. rows: cell, x, mean, low, high, sd, n, front."""
+    """Accuracy against a cost `x`: each cell with its interval, the Pareto front joined.
+
+    rows: cell, x, mean, low, high, sd, n, front (bool), best (the same as a word).
+    """
     columns = (Column("cell", "cell"), Column("x", across, "number"), *INTERVAL, Column("best", "on the front"))
     x: Spec = {"field": "x", "type": "quantitative", "title": across, "axis": {"format": "~s", "grid": False, "tickCount": 5}}
     x["scale"] = {"type": "log" if log else "linear", "zero": False, "nice": True, "padding": 12}
     on = {"condition": {"test": "datum.front", "value": "@series2"}, "value": "@series1"}
-    tip = _tip(*columns)
+    tip = tooltip(*columns)
     layers: list[Spec] = [
         {
             "transform": [{"filter": "datum.front"}],
             "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.5, "strokeDash": [4, 3], "color": "@series2"},
-            "encoding": {"y": _share("mean", axis), "order": {"field": "x", "type": "quantitative"}},
+            "encoding": {"y": share_axis("mean", axis), "order": {"field": "x", "type": "quantitative"}},
         },
         {
             "mark": {"type": "rule", "strokeWidth": 1.5, "opacity": 0.5},
-            "encoding": {"y": _share("low", axis), "y2": {"field": "high"}, "color": on, "tooltip": tip},
+            "encoding": {"y": share_axis("low", axis), "y2": {"field": "high"}, "color": on, "tooltip": tip},
         },
         {
             "mark": {"type": "point", "filled": True, "size": 70, "opacity": 0.9, "stroke": "@surface", "strokeWidth": 1},
             "encoding": {
-                "y": _share("mean", axis),
+                "y": share_axis("mean", axis),
                 "color": on,
                 "shape": {"condition": {"test": "datum.front", "value": "diamond"}, "value": "circle"},
                 "tooltip": tip,
@@ -284,20 +331,23 @@ def against(name: str, title: str, caption: str, rows: Sequence[Row], across: st
         {"data": {"name": "ends"}, "mark": {"type": "line", "color": "@muted", "strokeDash": [4, 3], "strokeWidth": 1.2}},
         {
             "mark": {"type": "point", "filled": True, "size": 55, "opacity": 0.75, "color": "@series1"},
-            "encoding": {"tooltip": _tip(*columns)},
+            "encoding": {"tooltip": tooltip(*columns)},
         },
     ]
     spec = {
         "data": {"name": "rows"},
         "height": 260,
-        "encoding": {"x": {**_share("x", across), "scale": scale}, "y": {**_share("y", up), "scale": scale}},
+        "encoding": {"x": {**share_axis("x", across), "scale": scale}, "y": {**share_axis("y", up), "scale": scale}},
         "layer": layers,
     }
     return Chart(name, title, caption, spec, tuple(rows), columns, (("ends", ends),), **about)
 
 
 def gaps(name: str, title: str, caption: str, rows: Sequence[Row], **about: Any) -> Chart:
-    """Training and test accuracy of each `label` joined by a bar: its length is the generalisation gap. rows: label, train, test, gap, n."""
+    """Training and test accuracy of each `label` joined by a bar, whose length is the generalisation gap.
+
+    rows: label, train, test, gap, n.
+    """
     columns = (
         Column("label", "cell"),
         Column("train", "training", "share"),
@@ -305,7 +355,7 @@ def gaps(name: str, title: str, caption: str, rows: Sequence[Row], **about: Any)
         Column("gap", "gap", "share"),
         Column("n", "runs", "count"),
     )
-    y, tip = _names("label", len(rows)), _tip(*columns)
+    y, tip = names_axis("label", len(rows)), tooltip(*columns)
     names = ["training accuracy", "test accuracy"]
 
     def dot(field: str, text: str, shape: str) -> Spec:
@@ -313,84 +363,13 @@ def gaps(name: str, title: str, caption: str, rows: Sequence[Row], **about: Any)
         colour["scale"] = {"domain": names, "range": ["@series2", "@series1"]}
         colour["legend"] = {"symbolType": "circle", "symbolStrokeWidth": 0}
         mark = {"type": "point", "filled": True, "size": 75, "shape": shape, "opacity": 1, "stroke": "@surface", "strokeWidth": 1}
-        return {"mark": mark, "encoding": {"x": _share(field, "accuracy"), "y": y, "color": colour, "tooltip": tip}}
+        return {"mark": mark, "encoding": {"x": share_axis(field, "accuracy"), "y": y, "color": colour, "tooltip": tip}}
 
     bar = {
         "mark": {"type": "rule", "strokeWidth": 4, "opacity": 0.35, "color": "@muted"},
-        "encoding": {"x": _share("train", "accuracy"), "x2": {"field": "test"}, "y": y, "tooltip": tip},
+        "encoding": {"x": share_axis("train", "accuracy"), "x2": {"field": "test"}, "y": y, "tooltip": tip},
     }
     layers = [bar, dot("train", names[0], "circle"), dot("test", names[1], "diamond")]
     return Chart(
         name, title, caption, {"data": {"name": "rows"}, "height": {"step": 24}, "layer": layers}, tuple(rows), columns, **about
     )
-
-
-def bars(name: str, title: str, caption: str, rows: Sequence[Row], columns: Sequence[Column], axis: str, **about: Any) -> Chart:
-    """A bar for each `label`, `value` long, `text` at its end; an interval `low` to `high` where the rows have one."""
-    share = next(column.kind for column in columns if column.field == "value") == "share"
-    zero = about.pop("zero", True)
-    x = _share("value", axis, zero=zero, grid=True) if share else {"field": "value", "type": "quantitative", "title": axis}
-    y, tip = _names("label", 1), _tip(*columns)
-    layers: list[Spec] = [
-        {
-            "mark": {"type": "bar", "color": "@series1", "opacity": 0.85, "cornerRadiusEnd": 3, "height": {"band": 0.68}},
-            "encoding": {"x": x, "y": y, "tooltip": tip},
-        },
-        {
-            "mark": {"type": "text", "align": "left", "dx": 8, "color": "@ink"},
-            "encoding": {"x": {**x, "field": "end"}, "y": y, "text": {"field": "text"}, "tooltip": tip},
-        },
-    ]
-    if any("low" in row for row in rows):
-        rule = {"type": "rule", "strokeWidth": 1.6, "color": "@ink"}
-        layers.insert(
-            1, {"mark": rule, "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, "tooltip": tip}}
-        )
-    filled = tuple({"end": row.get("high", row["value"]), **row} for row in rows)
-    return Chart(
-        name, title, caption, {"data": {"name": "rows"}, "height": {"step": 26}, "layer": layers}, filled, tuple(columns), **about
-    )
-
-
-def reliability(name: str, title: str, caption: str, rows: Sequence[Row], **about: Any) -> Chart:
-    """Accuracy of the answers of each confidence, beside the line of perfect calibration. rows: low, high, confidence, accuracy, count."""
-    columns = (
-        Column("low", "confidence from", "share"),
-        Column("high", "to", "share"),
-        Column("confidence", "mean confidence", "share"),
-        Column("accuracy", "accuracy", "share"),
-        Column("count", "images", "count"),
-    )
-    tip = _tip(*columns)
-    scale = {"domain": [0, 1], "nice": False}
-    x: Spec = {"type": "quantitative", "title": "confidence", "axis": {"format": "~%", "grid": False}, "scale": scale}
-    y: Spec = {"type": "quantitative", "title": "accuracy", "axis": {"format": "~%"}, "scale": scale}
-    gap = {"condition": {"test": "datum.confidence > datum.accuracy", "value": "@series2"}, "value": "@series3"}
-    layers: list[Spec] = [
-        {
-            "mark": {"type": "bar", "color": "@series1", "opacity": 0.75, "stroke": "@surface"},
-            "encoding": {
-                "x": {**x, "field": "low", "bin": "binned"},
-                "x2": {"field": "high"},
-                "y": {**y, "field": "accuracy"},
-                "tooltip": tip,
-            },
-        },
-        {
-            "mark": {"type": "rule", "strokeWidth": 3},
-            "encoding": {
-                "x": {**x, "field": "confidence"},
-                "y": {**y, "field": "accuracy"},
-                "y2": {"field": "confidence"},
-                "color": gap,
-                "tooltip": tip,
-            },
-        },
-        {
-            "data": {"name": "ends"},
-            "mark": {"type": "line", "strokeDash": [4, 3], "color": "@muted", "strokeWidth": 1.2},
-            "encoding": {"x": {**x, "field": "x"}, "y": {**y, "field": "x"}},
-        },
-    ]
-    spec = {"data": {"name": "rows"}, "height": 280, "layer": layers}
-    return Chart(name, title, caption, spec, tuple(rows), columns, (("ends", ({"x": 0}, {"x": 1})),), **about)

@@ -1,7 +1,7 @@
 """The colours of the report, light and dark, and the looks of its charts.
 
-A chart names a colour as `@ink` or `@series1`. In the page that becomes the CSS variable `var(--ink)`, so that dark mode and print
-change every chart at once without drawing it again; in the figure files it becomes the light colour itself.
+A chart names a colour as `@ink` or `@series1`. In the page that becomes the CSS variable `var(--ink)`, so that dark mode and
+print change every chart at once without drawing it again; in the figure files it becomes the light colour itself.
 """
 
 from __future__ import annotations
