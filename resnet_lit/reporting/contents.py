@@ -93,8 +93,8 @@ class Level:
     cells: int
     runs: int
     effect: float
-    low: float
-    high: float
+    low: float | None  # None where nothing is left to estimate the noise from
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,7 @@ class Effects:
     effects: tuple[Effect, ...]
     interactions: tuple[Interaction, ...]
     trends: tuple[Trend, ...]
+    confounded: tuple[str, ...]  # factors that change only together with others: no effect of their own can be told
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class Run:
     def values(self) -> dict[str, Any]:
         """The values of the config that change a result, by dotted key, without the seed; what is not set is neutral."""
         own = {key: value for key, value in flatten(self.record["config"]).items() if _matters(key, value)}
-        return {**_neutral(), **own}
+        return {**neutral(), **own}
 
     @property
     def model(self) -> str:
@@ -244,7 +244,7 @@ _changes_result = functools.lru_cache(maxsize=4096)(changes_result)
 
 
 @functools.cache
-def _neutral() -> dict[str, Any]:
+def neutral() -> dict[str, Any]:
     """The neutral values: a run of an earlier version has no key that came later, and means its neutral value."""
     return {key: value for key, value in flatten(Config()).items() if _matters(key, value)}
 
