@@ -148,7 +148,8 @@ def _section(key: tuple[Any, ...], runs: list[Run]) -> Section:
     levels = {short: _sorted({show(cell.factors[short]): cell.factors[short] for cell in cells}) for short in factors}
     places = {short: {show(value): place for place, value in enumerate(values)} for short, values in levels.items()}
     cells.sort(key=lambda cell: [places[short][show(value)] for short, value in cell.factors.items()])
-    return Section(*key, cells=tuple(cells), factors=levels)
+    variant, data_hash, protocol, scale, test_images = key
+    return Section(variant, data_hash, protocol, scale, test_images, tuple(cells), levels)
 
 
 def _names(run: Run) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """The paper's numbers beside ours, with a verdict from one rule (docs/report.md, "The verdict").
 
-Let ours be n runs of a cell, with mean m and standard deviation s, and x the number that the paper prints, a single run of theirs.
+Let ours be n runs of a cell, with mean m and standard deviation s, and x the number that the paper prints, one run of theirs.
 
-- contradicted: x is not like one more run of ours. Student's test of n runs against one, p-values corrected by Holm over all numbers
-  of the report that are judged: at most 5 % of sweeps that repeat the paper faithfully hold a false one.
+- contradicted: x is not like one more run of ours. Student's test of n runs against one, p-values corrected by Holm over all
+  numbers of the report that are judged: at most 5 % of sweeps that repeat the paper faithfully hold a false one.
 - confirmed: the recipe's expectation lies within a margin of x (0.5 points of accuracy, 0.02 of loss): two one-sided tests on m,
   corrected in the same way. It is looked at first: a difference within the margin is none, however sure.
 - not distinguishable: neither; one seed is always that. not measured: no run. not comparable: other images, or another protocol.
@@ -54,24 +54,15 @@ def judge(
 
     mean, sd, n: of our runs, (numbers,) each; sd is nan where n is 1. printed: the paper's. unit: its last printed digit.
     """
-    several = np.asarray(n) >= 2
-    sd = np.maximum(np.where(several, sd, np.nan), np.asarray(unit) / math.sqrt(12))
-    strange = _corrected(outside(mean, sd, n, printed), several)
-    close = _corrected(within(mean, sd, n, printed, margin), several)
-    verdicts: list[tuple[Verdict, float | None]] = []
-    for enough, other, same in zip(several, strange, close, strict=True):
-        if not enough:
-            verdicts.append(("not distinguishable", None))
-        else:
-            verdict: Verdict = "confirmed" if same < ALPHA else "contradicted" if other < ALPHA else "not distinguishable"
-            verdicts.append((verdict, float(other)))
+    verdicts: list[tuple[Verdict, float | None]] = [("not distinguishable", None)] * len(mean)
+    several = np.flatnonzero(np.asarray(n) >= 2)
+    mean, sd, n, printed, margin, unit = (np.asarray(column)[several] for column in (mean, sd, n, printed, margin, unit))
+    sd = np.maximum(sd, unit / math.sqrt(12))
+    strange, close = holm(list(outside(mean, sd, n, printed))), holm(list(within(mean, sd, n, printed, margin)))
+    for index, other, same in zip(several, strange, close, strict=True):
+        verdict: Verdict = "confirmed" if same < ALPHA else "contradicted" if other < ALPHA else "not distinguishable"
+        verdicts[index] = verdict, other
     return verdicts
-
-
-def _corrected(p: np.ndarray, judged: np.ndarray) -> np.ndarray:
-    found = np.ones(len(p))
-    found[judged] = holm(list(p[judged]))
-    return found
 
 
 def claims(cells: Mapping[str, Sequence[tuple[Section, Cell]]]) -> tuple[Claim, ...]:
@@ -113,7 +104,7 @@ def _claim(
         if ours.sd is not None:
             least, most = prediction(ours, max(ours.sd, quantity.unit / math.sqrt(12)))
             low, high = least - printed, most - printed
-    verdict, why = _before_numbers(section, ours is not None, result)
+    verdict, why = _before_numbers(section, ours is not None)
     return Claim(
         place=result.place,
         model=result.model,
@@ -135,7 +126,7 @@ def _claim(
     )
 
 
-def _before_numbers(section: Section | None, measured: bool, result: paper.Result) -> tuple[Verdict, str]:
+def _before_numbers(section: Section | None, measured: bool) -> tuple[Verdict, str]:
     if section is None:
         return "not measured", "no run repeats it"
     if not measured:
@@ -146,7 +137,7 @@ def _before_numbers(section: Section | None, measured: bool, result: paper.Resul
         return "not comparable", f"{section.test_images:,} of the 10,000 test images"
     if section.protocol != PROTOCOL:
         return "not comparable", f"protocol={section.protocol}: fewer training images, and another choice of the epoch"
-    return "not distinguishable", "one seed" if result else ""
+    return "not distinguishable", "one seed says nothing"
 
 
 def _is_judged(claim: Claim) -> bool:

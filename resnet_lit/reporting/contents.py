@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from resnet_lit.reporting.cells import Cell, Section
@@ -44,6 +43,7 @@ class Claim:
 class Contrast:
     """An order that the paper claims, `better` above `worse` in test accuracy, beside the same difference of ours."""
 
+    what: str  # "model1 dropout=0: batch 32 less batch 64"
     better: str  # title of our cell
     worse: str
     printed: float | None  # the paper's difference; None where it has no such network
@@ -197,4 +197,3 @@ class Report:
     made: str  # UTC
     source: str  # the folders, as typed
     comparison: Comparison | None = None
-    links: dict[str, Path] = field(default_factory=dict)

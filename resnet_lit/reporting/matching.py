@@ -82,7 +82,7 @@ def paper_cell(cell: Cell) -> str | None:
 
 
 def repeated(sections: tuple[Section, ...]) -> dict[str, tuple[tuple[Section, Cell], ...]]:
-    """{name of a paper cell: our cells that repeat it}: real runs on the whole test set; several where precision or data differ."""
+    """{name of a paper cell: our cells that repeat it}; several where precision or data differ. Reduced scales never do."""
     found: dict[str, list[tuple[Section, Cell]]] = {}
     for section in sections:
         for cell in () if section.says_nothing else section.cells:

@@ -1,9 +1,10 @@
 """What the paper says about orders (which batch size, optimizer, regularisation, network is better) beside differences of ours.
 
-A difference is one between two cells of one section that differ in nothing else, in test accuracy, paired by seed where seeds pair.
-`confirmed`: it has the paper's sign and differs from zero, p-values corrected by Holm over all differences of the report;
-`contradicted`: it has the other sign; else `not distinguishable`. Orders are looked at on any data, protocol and network, each named;
-they say nothing about others.
+A difference is one in test accuracy between two cells of one section that differ in nothing else, paired where seeds pair.
+`confirmed`: it has the paper's sign and differs from zero, p-values corrected by Holm over the differences that bear on the
+statement in the section; `contradicted`: it has the other sign; else `not distinguishable`. Orders are looked at on any data, protocol and network, each
+named; they say nothing about others. Test accuracy is that of the chosen weights; where the test set chose them (protocol=paper)
+and the paper prints the last epoch, it is the last epoch's.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ from resnet_lit.reporting.cells import Cell, Section
 from resnet_lit.reporting.contents import Contrast, OrderClaim, Verdict
 from resnet_lit.reporting.matching import network_of
 from resnet_lit.reporting.statistics import corrected, difference
-
-METRIC = "test/accuracy"
+from resnet_lit.typed import show
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,11 @@ def orders(sections: Iterable[Section]) -> tuple[OrderClaim, ...]:
         mine = [_order(statement, section) for section in real]
         mine = [order for order in mine if order.contrasts]
         found += mine or [OrderClaim(statement.text, statement.place, None, (), "not measured", "no runs differ in just this")]
-    family = iter(corrected([contrast.difference for order in found for contrast in order.contrasts]))
-    return tuple(_judged(order, [next(family) for _ in order.contrasts]) for order in found)
+    return tuple(map(_judged, found))
 
 
 def _order(statement: Statement, section: Section) -> OrderClaim:
+    metric = "test/accuracy_last" if section.protocol == "paper" and statement.place == TABLES else "test/accuracy"
     contrasts = []
     for kinds in _comparable(statement, section.measured):
         for better, worse in statement.pairs:
@@ -144,8 +144,9 @@ def _order(statement: Statement, section: Section) -> OrderClaim:
                 first, second = kinds[better], kinds[worse]
                 network = network_of(first.values)
                 printed = statement.printed(better, worse, network) if network or statement.kind_of is _network else None
-                sides = difference(first.by_seed(METRIC), second.by_seed(METRIC))
-                contrasts.append(Contrast(first.title, second.title, printed, sides, "not distinguishable"))
+                sides = difference(first.by_seed(metric), second.by_seed(metric))
+                what = f"{_common(first, second)}: {better} less {worse}"
+                contrasts.append(Contrast(what, first.title, second.title, printed, sides, "not distinguishable"))
     return OrderClaim(statement.text, statement.place, section, tuple(contrasts), "not distinguishable", "")
 
 
@@ -161,14 +162,26 @@ def _comparable(statement: Statement, cells: Sequence[Cell]) -> list[dict[str, C
     return [{kind: found[0] for kind, found in group.items() if len(found) == 1} for group in groups.values()]
 
 
+def _common(first: Cell, second: Cell) -> str:
+    """What two cells have in common of the factors of their section."""
+    same = [
+        f"{key}={show(value)}"
+        for key, value in first.factors.items()
+        if key != "model" and show(second.factors[key]) == show(value)
+    ]
+    network = first.model if first.model == second.model else f"{first.model}, {second.model}"
+    return " ".join([network, *same])
+
+
 def _is_free(key: str, free: tuple[str, ...]) -> bool:
     return any(key == name or (name.endswith(".") and key.startswith(name)) for name in free)
 
 
-def _judged(order: OrderClaim, differences: list[Any]) -> OrderClaim:
+def _judged(order: OrderClaim) -> OrderClaim:
     if not order.contrasts:
         return order
     contrasts = []
+    differences = corrected([contrast.difference for contrast in order.contrasts])
     for contrast, found in zip(order.contrasts, differences, strict=True):
         # where the paper itself prints the other sign for this network, that is what it claims
         sign = -1 if contrast.printed is not None and contrast.printed < 0 else 1

@@ -36,8 +36,8 @@ class Difference:
     """first less second: mean, 95 % interval and p-value. low, high and p are None where a seed more is needed.
 
     how: "paired t" (the same seeds on both sides), "Welch t", "test images" (two networks on the same images) or "too few seeds".
-    n: seeds (or images) of the first and the second. adjusted: the p-value corrected for the comparisons made together, `compared`
-    of them; None where it stands alone.
+    n: seeds (or images) of the first and the second. adjusted: the p-value corrected for the comparisons made together,
+    `compared` of them; None where it stands alone.
     """
 
     mean: float
@@ -85,8 +85,8 @@ def difference(first: Mapping[int, float], second: Mapping[int, float]) -> Diffe
 def image_difference(first: np.ndarray, second: np.ndarray) -> Difference:
     """Accuracy of one network less that of another on the same images; first, second: (N,) bool, whether each was right.
 
-    p-value: McNemar's test (exact where fewer than 25 images tell the networks apart). It speaks of these two networks, not of other
-    seeds of theirs.
+    p-value: McNemar's test (exact where fewer than 25 images tell the networks apart). It speaks of these two networks, not of
+    other seeds of theirs.
     """
     from statsmodels.stats.contingency_tables import mcnemar
 
