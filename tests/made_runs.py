@@ -44,7 +44,7 @@ def make_run(
     outputs: bool = False,
     **record: Any,
 ) -> Path:
-    """Write a run folder. accuracy: on the test set with the chosen weights; under protocol=paper the last epoch has 0.002 less."""
+    """Write a run folder. accuracy: on the test set by the chosen weights; under protocol=paper the last epoch has 0.002 less."""
     config = made_config({"model.name": "model4", "name": "model4", **(values or {})}, seed, protocol, scale)
     last = accuracy - (0.002 if protocol == "paper" else 0.0)
     folder.mkdir(parents=True)

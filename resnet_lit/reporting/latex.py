@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from resnet_lit.reporting import views
 from resnet_lit.reporting.contents import Report, Table
 
+LEFT_OUT = ("why", "our cell", "folder")  # columns too wide for paper; report.md has them
 SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -25,12 +26,11 @@ SPECIAL = {
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
     "±": r"$\pm$",
-    "×": r"$\times$",
 }
 
 
 def write(report: Report, folder: Path) -> list[Path]:
-    """Write tables/<name>.tex for the paper's tables, the orders, and the cells and effects of each section. Returns the paths."""
+    """Write tables/<name>.tex for the paper's tables, the orders, and those of each section. Returns the paths."""
     directory = folder / "tables"
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -59,9 +59,10 @@ def _safe(name: str) -> str:
 
 def longtable(table: Table) -> str:
     """A table as a longtable with its caption; needs \\usepackage{booktabs,longtable} and T1 fonts."""
-    columns = "l" * len(table.head)
+    kept = [place for place, name in enumerate(table.head) if name not in LEFT_OUT]
+    columns = "l" * len(kept)
     caption = f"{table.title}." + (f" {table.note}" if table.note else "")
-    head = " & ".join(map(escape, table.head)) + r" \\"
+    head = _row(table.head, kept)
     lines = [
         rf"\begin{{longtable}}{{{columns}}}",
         rf"\caption{{{escape(caption)}}}\\",
@@ -69,11 +70,15 @@ def longtable(table: Table) -> str:
         head,
         r"\midrule",
         r"\endhead",
-        *(" & ".join(map(escape, row)) + r" \\" for row in table.rows),
+        *(_row(row, kept) for row in table.rows),
         r"\bottomrule",
         r"\end{longtable}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _row(entries: Sequence[str], kept: Sequence[int]) -> str:
+    return " & ".join(escape(entries[place]) for place in kept) + r" \\"
 
 
 def escape(text: str) -> str:

@@ -2,9 +2,9 @@
 
 A difference is one in test accuracy between two cells of one section that differ in nothing else, paired where seeds pair.
 `confirmed`: it has the paper's sign and differs from zero, p-values corrected by Holm over the differences that bear on the
-statement in the section; `contradicted`: it has the other sign; else `not distinguishable`. Orders are looked at on any data, protocol and network, each
-named; they say nothing about others. Test accuracy is that of the chosen weights; where the test set chose them (protocol=paper)
-and the paper prints the last epoch, it is the last epoch's.
+statement in the section; `contradicted`: it has the other sign; else `not distinguishable`. Orders are looked at on any data,
+protocol and network, each named; they say nothing about others. Test accuracy is that of the chosen weights; where the test set
+chose them (protocol=paper) and the paper prints the last epoch, it is the last epoch's.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def six_rows(model: paper.Model, claims: Iterable[Claim]) -> Table:
         f"Results of {model.name}: {model.title}",
         HEAD,
         tuple(map(_row, mine)),
-        "The paper does not say whether its rows were trained with dropout: each stands beside both of our cells. All numbers are of "
+        "The paper does not say whether its rows were trained with dropout: each stands beside both of our cells. All are of "
         "epoch 200.",
     )
 

@@ -1,4 +1,4 @@
-"""The report's own tables as text, for Markdown and LaTeX: cells, effects, orders, runs that did not finish, two sides compared."""
+"""The report's own tables as text, for Markdown and LaTeX: cells, effects, orders, unfinished runs, two sides compared."""
 
 from __future__ import annotations
 
@@ -11,6 +11,19 @@ from resnet_lit.reporting.contents import Analysis, Comparison, OrderClaim, Tabl
 from resnet_lit.typed import show
 
 COST_WORDS = {"parameters": "parameters", "macs": "multiply-adds", "seconds": "time"}
+CELLS_HEAD = (
+    "cell",
+    "test accuracy (%)",
+    "95 % interval",
+    "behind the best (points)",
+    "last epoch (%)",
+    "train - test (points)",
+    "parameters",
+    "multiply-adds",
+    "time",
+    "on the Pareto front of",
+    "not finished",
+)
 
 
 def cells_table(analysis: Analysis) -> Table:
@@ -38,13 +51,11 @@ def cells_table(analysis: Analysis) -> Table:
                 ", ".join(f"seed {run.seed} {run.status}" for run in cell.others),
             )
         )
-    head = ("cell", "test accuracy (%)", "95 % interval", "behind the best (points)", "last epoch (%)", "train - test (points)")
-    head += ("parameters", "multiply-adds", "time", "on the Pareto front of", "not finished")
     note = (
         "Mean ± standard deviation over seeds. The best cell was chosen by these numbers: its own mean is optimistic. The gap is "
         "training accuracy, as trained, less test accuracy in the last epoch."
     )
-    return Table("cells", f"Cells of {analysis.section.title}", head, tuple(rows), note)
+    return Table("cells", f"Cells of {analysis.section.title}", CELLS_HEAD, tuple(rows), note)
 
 
 def _fronts(analysis: Analysis, cell: Cell) -> Iterable[str]:
