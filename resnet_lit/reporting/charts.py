@@ -85,7 +85,7 @@ def series(field: str, names: Sequence[str], title: str | None = None) -> Spec:
         "type": "nominal",
         "title": title,
         "scale": {"domain": list(names), "range": [f"@series{number % 10 + 1}" for number in range(len(names))]},
-        "legend": {"symbolType": "stroke"} if len(names) > 1 else None,
+        "legend": {"symbolType": "stroke", "symbolOpacity": 1} if len(names) > 1 else None,
     }
 
 
@@ -95,6 +95,13 @@ INTERVAL = (
     Column("high", "95 % to", "share"),
     Column("sd", "sd", "share"),
     Column("n", "runs", "count"),
+)
+
+
+POINTS = (
+    Column("points", "difference, points", "number"),
+    Column("low", "95 % from", "number"),
+    Column("high", "95 % to", "number"),
 )
 
 
@@ -141,17 +148,27 @@ def effects(name: str, title: str, caption: str, rows: Sequence[Row], **about: A
     """
     columns = (
         Column("label", "factor = value"),
-        Column("points", "effect, points", "number"),
-        Column("low", "95 % from", "number"),
-        Column("high", "95 % to", "number"),
+        *POINTS,
         Column("mean", "mean accuracy", "share"),
         Column("cells", "cells", "count"),
         Column("runs", "runs", "count"),
     )
-    y, tip = names_axis("label", len(rows)), tooltip(*columns)
     colour = {**series("group", list(dict.fromkeys(row["group"] for row in rows))), "legend": None}
-    x: Spec = {"field": "points", "type": "quantitative", "title": "effect on test accuracy, points", "axis": {"tickCount": 6}}
-    x["scale"] = {"padding": 8}
+    spec = _around_zero(len(rows), columns, "effect on test accuracy, points", colour)
+    return Chart(name, title, caption, spec, tuple(rows), columns, **about)
+
+
+def differences(name: str, title: str, caption: str, rows: Sequence[Row], **about: Any) -> Chart:
+    """Differences of two sides with their intervals, in points. rows: label, points, low, high, how."""
+    columns = (Column("label", "metric"), *POINTS, Column("how", "how"))
+    spec = _around_zero(len(rows), columns, "A less B, points", {"value": "@series1"})
+    return Chart(name, title, caption, spec, tuple(rows), columns, **about)
+
+
+def _around_zero(count: int, columns: Sequence[Column], axis: str, colour: Spec) -> Spec:
+    """Points with intervals about a line at zero, one row for each label."""
+    y, tip = names_axis("label", count), tooltip(*columns)
+    x: Spec = {"field": "points", "type": "quantitative", "title": axis, "axis": {"tickCount": 6}, "scale": {"padding": 8}}
     layers: list[Spec] = [
         {"mark": {"type": "rule", "color": "@muted", "strokeDash": [4, 3]}, "encoding": {"x": {"datum": 0}}},
         {
@@ -163,8 +180,7 @@ def effects(name: str, title: str, caption: str, rows: Sequence[Row], **about: A
             "encoding": {"x": x, "y": y, "color": colour, "tooltip": tip},
         },
     ]
-    spec = {"data": {"name": "rows"}, "height": {"step": 24}, "layer": layers}
-    return Chart(name, title, caption, spec, tuple(rows), columns, **about)
+    return {"data": {"name": "rows"}, "height": {"step": 24}, "layer": layers}
 
 
 def heat_map(
@@ -227,7 +243,8 @@ def curves(
         Column("n", "runs", "count"),
     )
     parts = list(dict.fromkeys(row["part"] for row in rows))
-    y = share_axis("mean", axis) if share else {"field": "mean", "type": "quantitative", "title": axis, "scale": {"zero": False}}
+    y = share_axis("mean", axis) if share else {"field": "mean", "type": "quantitative", "title": axis}
+    y["scale"] = {"zero": False, "nice": True}
     x: Spec = {
         "field": "epoch",
         "type": "quantitative",
@@ -247,7 +264,7 @@ def curves(
                 "y": {**y, "field": "low"},
                 "y2": {"field": "high"},
                 "detail": [{"field": "part"}],
-                "color": {**colour, "legend": None},
+                "color": colour,
                 "opacity": {"condition": {"param": "picked", "value": 0.16}, "value": 0.02},
             },
         },
@@ -259,7 +276,7 @@ def curves(
                     **({"bind": "legend"} if len(names) > 1 else {}),
                 }
             ],
-            "mark": {"type": "line", "strokeWidth": 2, "interpolate": "monotone"},
+            "mark": {"type": "line", "strokeWidth": 1.8, "interpolate": "monotone"},
             "encoding": {"y": y, "color": colour, "strokeDash": dash, "opacity": picked},
         },
         {
@@ -269,7 +286,7 @@ def curves(
             "mark": {"type": "point", "filled": True, "size": 60},
             "encoding": {
                 "y": y,
-                "color": {**colour, "legend": None},
+                "color": colour,
                 "opacity": {"condition": {"param": "near", "empty": False, "value": 1}, "value": 0},
                 "tooltip": tooltip(*columns),
             },

@@ -53,7 +53,7 @@ class Shown:
 def of_run(run: Run) -> Shown:
     """Everything about one run that needs no other run."""
     cell = Cell(run.title, {}, (run,))
-    accuracy, loss, troubles = bands([(run.title, cell)], ("training", "validation", "test"))
+    accuracy, loss, troubles = bands([(run.title, cell)], ("validation", "test", "training"))
     found = [Group("Learning curves", "curves", "", tuple(curve_pair("curves", "", accuracy, loss)))]
     mistakes: tuple[Mistake, ...] = ()
     try:

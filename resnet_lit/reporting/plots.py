@@ -5,8 +5,9 @@ Accuracy stands for test accuracy with the chosen weights unless a title says ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from resnet_lit.paper import RESULTS
 from resnet_lit.reporting import charts
@@ -14,6 +15,7 @@ from resnet_lit.reporting.cells import Cell, Section
 from resnet_lit.reporting.charts import Chart, Column, Row
 from resnet_lit.reporting.contents import Analysis, Effect, Interaction, Report
 from resnet_lit.reporting.curves import SEEDS, bands
+from resnet_lit.reporting.statistics import Difference
 from resnet_lit.reporting.theme import SERIES
 from resnet_lit.typed import show
 
@@ -40,6 +42,11 @@ def chosen(section: Section) -> str:
     return "val/accuracy" if section.protocol == "holdout" else "test/accuracy"
 
 
+def chosen_words(section: Section) -> str:
+    """The same for a reader."""
+    return {"val/accuracy": "validation accuracy", "test/accuracy": "test accuracy"}[chosen(section)]
+
+
 def ranked(section: Section) -> list[Cell]:
     """The measured cells, best first by what the protocol chooses on."""
 
@@ -50,32 +57,48 @@ def ranked(section: Section) -> list[Cell]:
     return sorted(section.measured, key=place)
 
 
-def groups(analysis: Analysis, prefix: str) -> list[Group]:
-    """Everything that is drawn of one section. prefix: what its files' names begin with."""
+Labels = Callable[[Cell], str]
+
+
+def labels(section: Section, paper_cells: dict[str, tuple[tuple[Section, Cell], ...]]) -> Labels:
+    """What a cell of the section is called in short: as in `+cell=NAME` where all are of the paper's grid, else by what varies."""
+    named = {id(cell): name for name, pairs in paper_cells.items() for _, cell in pairs}
+    if len(section.cells) > 1 and all(id(cell) in named for cell in section.cells):
+        return lambda cell: named[id(cell)]
+    return lambda cell: " · ".join(_word(key, value) for key, value in cell.factors.items()) or cell.title
+
+
+def _word(key: str, value: Any) -> str:
+    """`sgd_momentum`, but `batch_size=64`: a word speaks for itself, a number does not."""
+    return value if isinstance(value, str) and value[:1].isalpha() and value not in ("none", "None") else f"{key}={show(value)}"
+
+
+def groups(analysis: Analysis, prefix: str, label: Labels) -> list[Group]:
+    """Everything that is drawn of one section. prefix: what its files' names begin with; label: what a cell is called."""
     section, best = analysis.section, ranked(analysis.section)
     if not best:
         return []
     found = [
-        _cells(section, best, prefix),
+        _cells(section, best, prefix, label),
         _effects(analysis, prefix),
-        _curves(section, best, prefix),
-        _fronts(analysis, best, prefix),
-        _gap(best, prefix),
+        _curves(section, best, prefix, label),
+        _fronts(analysis, best, prefix, label),
+        _gap(best, prefix, label),
     ]
     return [group for group in found if group.charts]
 
 
-def _cells(section: Section, best: Sequence[Cell], prefix: str) -> Group:
+def _cells(section: Section, best: Sequence[Cell], prefix: str, label: Labels) -> Group:
     drawn = best[:ROWS]
-    rows = [{"label": cell.title, **_interval(cell)} for cell in drawn]
+    rows = [{"label": label(cell), **_interval(cell)} for cell in drawn]
     singles = [
-        {"label": cell.title, "run": f"seed {seed}", "value": value}
+        {"label": label(cell), "run": f"seed {seed}", "value": value}
         for cell in drawn
         for seed, value in cell.by_seed("test/accuracy").items()
     ][:MARKS]
     caption = (
         "Test accuracy with the chosen weights: mean, its 95 % interval where there are two seeds or more, and every run as a "
-        f"grey tick; in the order of what the protocol chooses on ({_word(chosen(section))}).{_capped(len(best), ROWS, 'cells')}"
+        f"grey tick; in the order of what the protocol chooses on ({chosen_words(section)}).{_capped(len(best), ROWS, 'cells')}"
     )
     chart = charts.intervals(f"{prefix}cells", "Accuracy of each cell", caption, rows, singles, "test accuracy", wide=True)
     return Group("Cells side by side", f"{prefix}side-by-side", "", (chart,) if len(drawn) > 1 else ())
@@ -91,7 +114,11 @@ def _effects(analysis: Analysis, prefix: str) -> Group:
         _capped(len(effects.interactions), len(drawn) - bool(effects.effects), "pairs of factors") if effects.interactions else ""
     )
     text = "What the swept values do to test accuracy, the others held." + more
-    return Group("Effects of the swept factors", f"{prefix}effects", text, tuple(drawn))
+    notes = ()
+    if effects.confounded:
+        names = ", ".join(effects.confounded)
+        notes = (f"These factors change only together in these runs, so their effects cannot be told apart: {names}.",)
+    return Group("Effects of the swept factors", f"{prefix}effects", text, tuple(drawn), notes)
 
 
 def _main_effects(effects: Sequence[Effect], prefix: str) -> Chart:
@@ -100,8 +127,7 @@ def _main_effects(effects: Sequence[Effect], prefix: str) -> Chart:
             "label": f"{effect.factor} = {show(level.value)}",
             "group": effect.factor,
             "points": 100 * level.effect,
-            "low": 100 * level.low,
-            "high": 100 * level.high,
+            **({} if level.low is None or level.high is None else {"low": 100 * level.low, "high": 100 * level.high}),
             "mean": level.mean,
             "cells": level.cells,
             "runs": level.runs,
@@ -136,16 +162,16 @@ def _grid(found: Interaction, prefix: str) -> Chart:
     )
     caption = (
         f"Mean test accuracy in %; the darkest square is the best here, the palest the worst. "
-        f"Does the effect of one depend on the other? {_p(found.p).capitalize()}."
+        f"Whether the effect of one depends on the other: {_p(found.p)}."
     )
     name = f"{prefix}grid-{slug(found.first)}-{slug(found.second)}"
     return charts.heat_map(name, f"{found.first} and {found.second}", caption, rows, found.second, found.first, columns)
 
 
-def _curves(section: Section, best: Sequence[Cell], prefix: str) -> Group:
+def _curves(section: Section, best: Sequence[Cell], prefix: str, label: Labels) -> Group:
     held = "validation" if section.protocol == "holdout" else "test"
-    drawn = [(cell.title, cell) for cell in best[:SERIES]]
-    accuracy, loss, troubles = bands(drawn, ("training", held))
+    drawn = [(label(cell), cell) for cell in best[:SERIES]]
+    accuracy, loss, troubles = bands(drawn, (held, "training"))
     text = (
         "Mean over the seeds at each epoch; the band reaches from the lowest to the highest seed. Training numbers are those of "
         f"the epoch as trained: augmented, with dropout, before each step.{_capped(len(best), SERIES, 'cells')}"
@@ -170,7 +196,7 @@ def curve_pair(name: str, title: str, accuracy: list[Row], loss: list[Row], capt
     return found
 
 
-def _fronts(analysis: Analysis, best: Sequence[Cell], prefix: str) -> Group:
+def _fronts(analysis: Analysis, best: Sequence[Cell], prefix: str, label: Labels) -> Group:
     drawn = []
     for cost, title in COSTS.items():
         on = {id(cell) for cell in analysis.pareto.get(cost, ())}
@@ -180,7 +206,7 @@ def _fronts(analysis: Analysis, best: Sequence[Cell], prefix: str) -> Group:
             if x:
                 rows.append(
                     {
-                        "cell": cell.title,
+                        "cell": label(cell),
                         "x": x,
                         "front": id(cell) in on,
                         "best": "yes" if id(cell) in on else "",
@@ -208,9 +234,9 @@ def _cost(cell: Cell, cost: str) -> float | None:
     return float(cell.parameters if cost == "parameters" else cell.macs or 0) or None
 
 
-def _gap(best: Sequence[Cell], prefix: str) -> Group:
+def _gap(best: Sequence[Cell], prefix: str, label: Labels) -> Group:
     pairs = [
-        {"cell": cell.title, "run": f"seed {run.seed}", "x": last, "y": first, "difference": first - last}
+        {"cell": label(cell), "run": f"seed {run.seed}", "x": last, "y": first, "difference": first - last}
         for cell in best
         for run in cell.finished
         if (last := run.value("test/accuracy_last")) is not None and (first := run.value("test/accuracy")) is not None
@@ -228,7 +254,7 @@ def _gap(best: Sequence[Cell], prefix: str) -> Group:
     for cell in best[:ROWS]:
         train, test, gap = (cell.summary(name) for name in ("train/accuracy", "test/accuracy_last", "gap"))
         if train and test and gap:
-            rows.append({"label": cell.title, "train": train.mean, "test": test.mean, "gap": gap.mean, "n": gap.n})
+            rows.append({"label": label(cell), "train": train.mean, "test": test.mean, "gap": gap.mean, "n": gap.n})
     if rows:
         caption = (
             "Training accuracy of the last epoch, as trained (augmented, with dropout), and test accuracy of the last weights."
@@ -258,7 +284,7 @@ def paper_figures(report: Report) -> list[PaperFigure]:
     for result in sorted((result for result in RESULTS if len(result.cells) == 1), key=lambda result: result.place):
         cells = report.paper_cells.get(result.cells[0], ())
         named = [(section.title, cell) for section, cell in cells if cell.finished][:3]
-        accuracy, loss, troubles = bands(named, ("training", "validation", "test"))
+        accuracy, loss, troubles = bands(named, ("test", "validation", "training"))
         epoch = f" at epoch {result.epoch}" if result.epoch else ""
         printed = f"The paper prints test accuracy {result.test_accuracy:.2%}, test loss {result.test_loss:.3f}{epoch}."
         pair = curve_pair(f"paper-{slug(result.place)}", result.place.capitalize(), accuracy, loss, printed)
@@ -272,8 +298,20 @@ def compared(report: Report) -> Group:
     sides = report.comparison
     assert sides is not None
     names = ("A: " + sides.first.title, "B: " + sides.second.title)
-    accuracy, loss, troubles = bands(zip(names, (sides.first, sides.second), strict=True), ("training", "validation", "test"))
+    accuracy, loss, troubles = bands(zip(names, (sides.first, sides.second), strict=True), ("test", "validation", "training"))
     return Group("Curves", "compared-curves", "", tuple(curve_pair("compared", "", accuracy, loss)), tuple(troubles))
+
+
+def differences(found: Sequence[tuple[str, Difference]]) -> Chart:
+    """Differences of a comparison with their intervals, in percentage points."""
+    rows = []
+    for metric, one in found:
+        row: Row = {"label": metric, "points": 100 * one.mean, "how": one.how}
+        if one.low is not None and one.high is not None:
+            row |= {"low": 100 * one.low, "high": 100 * one.high}
+        rows.append(row)
+    caption = "A less B in percentage points, with the 95 % interval of the difference. On the dashed line they are equal."
+    return charts.differences("compared-differences", "A less B", caption, rows, wide=True)
 
 
 # --- words
@@ -305,10 +343,6 @@ def _interval(cell: Cell) -> Row:
 
 def _capped(there: int, drawn: int, what: str) -> str:
     return f" Drawn: the first {drawn:,} of {there:,} {what}; all are in the CSV files." if there > drawn else ""
-
-
-def _word(metric: str) -> str:
-    return {"val/accuracy": "validation accuracy", "test/accuracy": "test accuracy, optimistic"}[metric]
 
 
 def _p(p: float | None) -> str:

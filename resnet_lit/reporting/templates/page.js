@@ -10,7 +10,7 @@
       const fields = Object.keys(table);
       const count = fields.length ? table[fields[0]].length : 0;
       chart.data[name] = Array.from({ length: count }, (_, at) =>
-        Object.fromEntries(fields.filter((field) => table[field][at] !== undefined).map((field) => [field, table[field][at]])),
+        Object.fromEntries(fields.filter((field) => table[field][at] !== null).map((field) => [field, table[field][at]])),
       );
     }
     return chart;
@@ -20,10 +20,11 @@
     const place = figure.querySelector(".drawing");
     const width = place.clientWidth || 320;
     const config = structuredClone(CONFIG);
-    config.axisY.labelLimit = Math.max(90, Math.round(width * 0.36));
+    config.axisY.labelLimit = Math.round(width * (width < 420 ? 0.46 : 0.38));
+    if (width < 420) config.axisY.labelFontSize = 10;
     config.legend.columns = Math.max(1, Math.min(4, Math.floor(width / 190)));
     config.legend.labelLimit = Math.round(width / config.legend.columns) - 50;
-    const spec = { ...chart.spec, width: "container", datasets: chart.data, autosize: { type: "fit-x", contains: "padding" } };
+    const spec = { ...chart.spec, width: "container", datasets: chart.data };
     const options = { renderer: "svg", actions: false, config, mode: "vega-lite", tooltip: { disableDefaultStyle: true } };
     return window
       .vegaEmbed(place, spec, options)
@@ -107,7 +108,13 @@
     });
   }
 
+  // What is folded away is printed too.
+  function unfold() {
+    document.querySelectorAll("details.more").forEach((details) => (details.open = true));
+  }
+
   async function start() {
+    window.addEventListener("beforeprint", unfold);
     const contents = document.querySelector("nav.contents details");
     if (contents && window.matchMedia("(min-width: 75rem)").matches) contents.open = true;
     document.querySelectorAll("table.sortable").forEach(sortable);
