@@ -13,6 +13,7 @@ def bars(name: str, title: str, caption: str, rows: Sequence[Row], columns: Sequ
     share = next(column.kind for column in columns if column.field == "value") == "share"
     zero = about.pop("zero", True)
     x = share_axis("value", axis, zero=zero, grid=True) if share else {"field": "value", "type": "quantitative", "title": axis}
+    x["scale"] = {"zero": zero, "nice": True}
     y, tip = names_axis("label", 1), tooltip(*columns)
     layers: list[Spec] = [
         {
@@ -31,7 +32,13 @@ def bars(name: str, title: str, caption: str, rows: Sequence[Row], columns: Sequ
         )
     filled = tuple({"end": row.get("high", row["value"]), **row} for row in rows)
     return Chart(
-        name, title, caption, {"data": {"name": "rows"}, "height": {"step": 26}, "layer": layers}, filled, tuple(columns), **about
+        name,
+        title,
+        caption,
+        {"data": {"name": "rows"}, "height": 26 * max(len(rows), 1), "layer": layers},
+        filled,
+        tuple(columns),
+        **about,
     )
 
 

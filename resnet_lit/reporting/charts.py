@@ -13,6 +13,8 @@ from typing import Any
 Row = dict[str, Any]
 Spec = dict[str, Any]
 PERCENT = ".2%"
+STEP = 24  # pixels of a name down the side
+NEAR = "near"  # the parameter of a layer that shows the point nearest to the pointer
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def intervals(name: str, title: str, caption: str, rows: Sequence[Row], singles:
             "encoding": {"x": share_axis("mean", axis), "y": y, "tooltip": tip, "color": {"value": "@series1"}},
         },
     ]
-    spec = {"data": {"name": "rows"}, "height": {"step": 24}, "layer": layers}
+    spec = {"data": {"name": "rows"}, "height": STEP * max(len(rows), 1), "layer": layers}
     return Chart(name, title, caption, spec, tuple(rows), columns, (("singles", tuple(singles)),), **about)
 
 
@@ -180,7 +182,7 @@ def _around_zero(count: int, columns: Sequence[Column], axis: str, colour: Spec)
             "encoding": {"x": x, "y": y, "color": colour, "tooltip": tip},
         },
     ]
-    return {"data": {"name": "rows"}, "height": {"step": 24}, "layer": layers}
+    return {"data": {"name": "rows"}, "height": STEP * max(count, 1), "layer": layers}
 
 
 def heat_map(
@@ -191,11 +193,18 @@ def heat_map(
     `kind` of a row, where given, is `good` or `bad` and chooses the hue.
     """
     x: Spec = {"field": "column", "type": "nominal", "sort": None, "title": across}
-    x["axis"] = {"orient": "top", "labelAngle": about.pop("angle", 0), "domain": False, "ticks": False, "labelLimit": 120}
+    x["axis"] = {
+        "orient": "top",
+        "labelAngle": about.pop("angle", 0),
+        "domain": False,
+        "ticks": False,
+        "labelLimit": 120,
+        "labelOverlap": False,
+    }
     y: Spec = {"field": "row", "type": "nominal", "sort": None, "title": down, "axis": {"domain": False, "ticks": False}}
     step, font = about.pop("step", 52), about.pop("font", 12)
     hue = {"condition": {"test": "datum.kind === 'bad'", "value": "@bad"}, "value": "@accent"}
-    ink = {"condition": {"test": "datum.shade > 0.55", "value": "@on-accent"}, "value": "@ink"}
+    ink = {"value": "@ink"}  # the strongest square is half transparent: text reads on all of them
     layers: list[Spec] = [
         {
             "mark": {"type": "rect", "stroke": "@surface", "strokeWidth": 2, "cornerRadius": 4},
@@ -204,7 +213,7 @@ def heat_map(
                 "opacity": {
                     "field": "shade",
                     "type": "quantitative",
-                    "scale": {"domain": [0, 1], "range": [0.06, 1]},
+                    "scale": {"domain": [0, 1], "range": [0.05, 0.52]},
                     "legend": None,
                 },
                 "tooltip": tooltip(*columns),
@@ -219,9 +228,15 @@ def heat_map(
             },
             "encoding": {"text": {"field": "text"}, "color": ink},
         },
-        {"mark": {"type": "text", "fontSize": 10, "dy": 9}, "encoding": {"text": {"field": "small"}, "color": ink}},
     ]
-    spec = {"data": {"name": "rows"}, "height": {"step": step}, "encoding": {"x": x, "y": y}, "layer": layers}
+    if any(row.get("small") for row in rows):
+        layers.append({"mark": {"type": "text", "fontSize": 10, "dy": 9}, "encoding": {"text": {"field": "small"}, "color": ink}})
+    spec = {
+        "data": {"name": "rows"},
+        "height": step * max(len({row["row"] for row in rows}), 1),
+        "encoding": {"x": x, "y": y},
+        "layer": layers,
+    }
     return Chart(name, title, caption, spec, tuple(rows), tuple(columns), **about)
 
 
@@ -255,7 +270,11 @@ def curves(
     colour = series("cell", names)
     dash: Spec = {"field": "part", "type": "nominal", "title": None, "sort": parts}
     dash["scale"] = {"domain": parts, "range": [[1, 0], [5, 3], [2, 2]][: len(parts)]}
-    dash["legend"] = {"symbolType": "stroke", "symbolStrokeColor": "@ink"} if len(parts) > 1 else None
+    dash["legend"] = (
+        {"symbolType": "stroke", "symbolStrokeColor": "@ink", "orient": "bottom", "offset": 6, "columns": 3}
+        if len(parts) > 1
+        else None
+    )
     picked = {"condition": {"param": "picked", "value": 1}, "value": 0.1}
     layers: list[Spec] = [
         {
@@ -280,14 +299,12 @@ def curves(
             "encoding": {"y": y, "color": colour, "strokeDash": dash, "opacity": picked},
         },
         {
-            "params": [
-                {"name": "near", "select": {"type": "point", "on": "pointerover", "clear": "pointerout", "nearest": True}}
-            ],
+            "params": [{"name": NEAR, "select": {"type": "point", "on": "pointerover", "clear": "pointerout", "nearest": True}}],
             "mark": {"type": "point", "filled": True, "size": 60},
             "encoding": {
                 "y": y,
                 "color": colour,
-                "opacity": {"condition": {"param": "near", "empty": False, "value": 1}, "value": 0},
+                "opacity": {"condition": {"param": NEAR, "empty": False, "value": 1}, "value": 0},
                 "tooltip": tooltip(*columns),
             },
         },
@@ -316,18 +333,19 @@ def front(name: str, title: str, caption: str, rows: Sequence[Row], axis: str, a
             "mark": {"type": "rule", "strokeWidth": 1.5, "opacity": 0.5},
             "encoding": {"y": share_axis("low", axis), "y2": {"field": "high"}, "color": on, "tooltip": tip},
         },
-        {
-            "mark": {"type": "point", "filled": True, "size": 70, "opacity": 0.9, "stroke": "@surface", "strokeWidth": 1},
-            "encoding": {
-                "y": share_axis("mean", axis),
-                "color": on,
-                "shape": {"condition": {"test": "datum.front", "value": "diamond"}, "value": "circle"},
-                "tooltip": tip,
-            },
-        },
+        _dots(tip, "!datum.front", size=60, color="@series1", opacity=0.8),
+        _dots(tip, "datum.front", size=110, color="@series2", shape="diamond", opacity=1),
     ]
     spec = {"data": {"name": "rows"}, "height": 260, "encoding": {"x": x}, "layer": layers}
     return Chart(name, title, caption, spec, tuple(rows), columns, **about)
+
+
+def _dots(tip: list[Spec], which: str, **mark: Any) -> Spec:
+    return {
+        "transform": [{"filter": which}],
+        "mark": {"type": "point", "filled": True, "stroke": "@surface", "strokeWidth": 1, **mark},
+        "encoding": {"y": share_axis("mean", "test accuracy"), "tooltip": tip},
+    }
 
 
 def against(name: str, title: str, caption: str, rows: Sequence[Row], across: str, up: str, **about: Any) -> Chart:
@@ -388,5 +406,11 @@ def gaps(name: str, title: str, caption: str, rows: Sequence[Row], **about: Any)
     }
     layers = [bar, dot("train", names[0], "circle"), dot("test", names[1], "diamond")]
     return Chart(
-        name, title, caption, {"data": {"name": "rows"}, "height": {"step": 24}, "layer": layers}, tuple(rows), columns, **about
+        name,
+        title,
+        caption,
+        {"data": {"name": "rows"}, "height": STEP * max(len(rows), 1), "layer": layers},
+        tuple(rows),
+        columns,
+        **about,
     )

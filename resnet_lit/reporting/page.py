@@ -42,6 +42,7 @@ def write(report: Report, folder: Path) -> list[Path]:
     }
     runs = [run for section in report.sections for run in section.runs]
     if len(runs) == 1 and report.comparison is None:
+        parts[0]["groups"] = []  # they stand with the run itself
         about |= _one_run(runs[0], report.sections[0])
     if report.comparison:
         about |= _comparison(report, report.comparison)
@@ -96,7 +97,7 @@ def _told(behind: Any) -> str:
     p = behind.p if behind.adjusted is None else behind.adjusted
     if p is None:
         return behind.how
-    return f"{'yes' if behind.resolved else 'not distinguishable'} (p {text_of(p)})"
+    return f"{'yes' if behind.resolved else 'no'}, p {text_of(p)}"
 
 
 def _one_run(run: Run, section: Section) -> dict[str, Any]:
@@ -197,6 +198,9 @@ def _title(report: Report, runs: list[Run]) -> dict[str, str]:
         title = f"{runs[0].title}, seed {runs[0].seed}"
     else:
         title = f"What {len(runs):,} runs measured" if runs else "Nothing measured"
+    if len(runs) == 1:
+        lead = "What one run learned, where it errs, how far its confidence can be trusted, and where its time went."
+        return {"title": title, "lead": lead}
     lead = "What was measured beside what was claimed: means over seeds with their intervals, and which differences are real."
     return {"title": title, "lead": lead}
 
@@ -212,7 +216,7 @@ def _facts(report: Report, runs: list[Run]) -> list[Fact]:
         Fact("protocol", _some(run.protocol for run in runs)),
         Fact("trained on", _some(run.device for run in runs)),
         Fact("commit", _some(run.commit or "installed package" for run in runs), _plus(runs)),
-        Fact("made", report.made),
+        Fact("made", report.made.replace("T", " ").replace("+00:00", " UTC")),
         Fact("read from", report.source, code=True, all=True),
         Fact("command", report.command, code=True, all=True),
     ]

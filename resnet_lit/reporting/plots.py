@@ -22,7 +22,7 @@ from resnet_lit.typed import show
 ROWS = 40  # cells in one picture of names down the side
 MARKS = 600  # single runs in one picture
 GRID = 144  # squares of a heat map
-PAIRS = 3  # heat maps of a section
+PAIRS = 5  # heat maps of a section
 COSTS = {"parameters": "trainable parameters", "macs": "multiply-adds of one image", "seconds": "training time, seconds"}
 
 
@@ -61,7 +61,7 @@ Labels = Callable[[Cell], str]
 
 
 def labels(section: Section, paper_cells: dict[str, tuple[tuple[Section, Cell], ...]]) -> Labels:
-    """What a cell of the section is called in short: as in `+cell=NAME` where all are of the paper's grid, else by what varies."""
+    """What a cell is called in short: as in `+cell=NAME` where the whole section is of the paper's grid, else by what varies."""
     named = {id(cell): name for name, pairs in paper_cells.items() for _, cell in pairs}
     if len(section.cells) > 1 and all(id(cell) in named for cell in section.cells):
         return lambda cell: named[id(cell)]
@@ -109,10 +109,9 @@ def _effects(analysis: Analysis, prefix: str) -> Group:
     if effects.effects:
         drawn.append(_main_effects(effects.effects, prefix))
     grids = [found for found in effects.interactions if len(found.first_values) * len(found.second_values) <= GRID]
+    grids.sort(key=lambda found: 1.0 if found.p is None else found.p)  # where one changes the effect of the other, first
     drawn += [_grid(found, prefix) for found in grids[:PAIRS]]
-    more = (
-        _capped(len(effects.interactions), len(drawn) - bool(effects.effects), "pairs of factors") if effects.interactions else ""
-    )
+    more = _capped(len(effects.interactions), len(grids[:PAIRS]), "pairs of factors, the strongest interaction first")
     text = "What the swept values do to test accuracy, the others held." + more
     notes = ()
     if effects.confounded:
@@ -342,7 +341,7 @@ def _interval(cell: Cell) -> Row:
 
 
 def _capped(there: int, drawn: int, what: str) -> str:
-    return f" Drawn: the first {drawn:,} of {there:,} {what}; all are in the CSV files." if there > drawn else ""
+    return f" Drawn: the first {drawn:,} of {there:,} {what}." if there > drawn else ""
 
 
 def _p(p: float | None) -> str:
