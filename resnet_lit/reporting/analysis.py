@@ -21,18 +21,26 @@ def analyse(section: Section) -> Analysis:
     )
 
 
-def accuracy(cell: Cell) -> float:
-    """Mean test accuracy; -1 where there is none."""
-    found = cell.summary(METRIC)
+def accuracy(cell: Cell, metric: str = METRIC) -> float:
+    """Mean test accuracy, or another; -1 where there is none."""
+    found = cell.summary(metric)
     return -1.0 if found is None else found.mean
 
 
-def ranking(section: Section) -> tuple[Ranked, ...]:
-    """The cells by mean test accuracy, each but the first with its distance from the best, corrected over all of them.
+def chooses(section: Section) -> str:
+    """What the best cell is chosen by: the validation part where there is one, so that the test set stays out of the choice."""
+    held_out = section.protocol == "holdout" and all(cell.summary("val/accuracy") for cell in section.measured)
+    return "val/accuracy" if held_out else METRIC
 
-    The best was chosen by the same numbers, so that its own mean is optimistic; the more cells, the more so.
+
+def ranking(section: Section) -> tuple[Ranked, ...]:
+    """The cells, best first by what the protocol chooses on, each with the distance of its test accuracy from the best one's.
+
+    Corrected over all of them. Under protocol=holdout the distance may be negative: the best on the validation part need not be the
+    best on the test set, and its test accuracy is no worse for the choice. Under protocol=paper it is optimistic.
     """
-    cells = sorted((cell for cell in section.measured if accuracy(cell) >= 0), key=accuracy, reverse=True)
+    by = chooses(section)
+    cells = sorted(section.measured, key=lambda cell: accuracy(cell, by), reverse=True)
     if not cells:
         return ()
     best = cells[0].by_seed(METRIC)

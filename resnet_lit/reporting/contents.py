@@ -141,7 +141,7 @@ class Effects:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A cell beside the best of its section: difference (best less this one), corrected over all that are compared."""
+    """A cell beside the best of its section: test accuracy of the best less that of this one, corrected over all compared."""
 
     cell: Cell
     behind: Difference | None  # None for the best itself
@@ -160,7 +160,7 @@ class Analysis:
     """What is computed of one section."""
 
     section: Section
-    ranking: tuple[Ranked, ...]  # best first; the cells with a finished run
+    ranking: tuple[Ranked, ...]  # best first, by what the protocol chooses on; the cells with a finished run
     effects: Effects
     optimism: Optimism | None
     pareto: dict[str, tuple[Cell, ...]]  # cost ("parameters", "macs", "seconds") -> the cells that none beats in both

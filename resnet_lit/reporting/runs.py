@@ -279,7 +279,7 @@ def find(path: Path) -> Iterator[Path]:
         entries = sorted(os.scandir(path), key=lambda entry: entry.name)
     except OSError:
         return
-    names = {entry.name for entry in entries}
+    names = {entry.name for entry in entries if entry.is_file()}
     if records.RESULT in names or {"config.yaml", records.METRICS} <= names:
         yield path
         return

@@ -102,12 +102,15 @@ def image_difference(first: np.ndarray, second: np.ndarray) -> Difference:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p-values corrected so that at most 5 % of families hold a false discovery, however they depend (Holm 1979)."""
-    if not p:
-        return []
-    from statsmodels.stats.multitest import multipletests
+    """p-values corrected so that at most 5 % of families hold a false discovery, however they depend (Holm 1979).
 
-    return [float(value) for value in multipletests(p, alpha=ALPHA, method="holm")[1]]
+    As statsmodels' multipletests(method="holm"), which collects garbage at each call: 0.1 s, more beside many records.
+    """
+    order = np.argsort(p, kind="stable")
+    steps = np.asarray(p, dtype=float)[order] * np.arange(len(p), 0, -1)
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return [float(value) for value in corrected]
 
 
 def corrected(differences: Sequence[Difference]) -> list[Difference]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from resnet_lit.reporting import words
-from resnet_lit.reporting.analysis import COSTS
+from resnet_lit.reporting.analysis import COSTS, chooses
 from resnet_lit.reporting.cells import Cell
 from resnet_lit.reporting.contents import Analysis, Comparison, OrderClaim, Table
 from resnet_lit.typed import show
@@ -51,10 +51,12 @@ def cells_table(analysis: Analysis) -> Table:
                 ", ".join(f"seed {run.seed} {run.status}" for run in cell.others),
             )
         )
-    note = (
-        "Mean ± standard deviation over seeds. The best cell was chosen by these numbers: its own mean is optimistic. The gap is "
-        "training accuracy, as trained, less test accuracy in the last epoch."
-    )
+    how = {
+        "val/accuracy": "The best cell was chosen on the validation part.",
+        "test/accuracy": "The best cell was chosen on the test set: its own mean is optimistic.",
+    }[chooses(analysis.section)]
+    gap = "The gap is training accuracy, as trained, less test accuracy in the last epoch."
+    note = f"Mean ± standard deviation over seeds, best first. {how} {gap}"
     return Table("cells", f"Cells of {analysis.section.title}", CELLS_HEAD, tuple(rows), note)
 
 
