@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnet_lit.paper import RESULTS
-from resnet_lit.reporting import charts
+from resnet_lit.reporting import charts, scatters
 from resnet_lit.reporting.cells import Cell, Section
 from resnet_lit.reporting.charts import Chart, Column, Row
 from resnet_lit.reporting.contents import Analysis, Effect, Interaction, Report
@@ -182,16 +182,20 @@ def _curves(section: Section, best: Sequence[Cell], prefix: str, label: Labels) 
     )
 
 
-def curve_pair(name: str, title: str, accuracy: list[Row], loss: list[Row], caption: str = "") -> list[Chart]:
-    """Accuracy and loss against the epoch, where there is something to draw."""
+Levels = tuple[tuple[float, str], tuple[float, str]]
+
+
+def curve_pair(name: str, title: str, accuracy: list[Row], loss: list[Row], levels: Levels | None = None) -> list[Chart]:
+    """Accuracy and loss against the epoch, where there is something to draw. levels: a value to draw across each, named."""
     found = []
-    for rows, axis, share in ((accuracy, "accuracy", True), (loss, "loss", False)):
+    drawn = zip((accuracy, loss), ("accuracy", "loss"), (True, False), levels or (None, None), strict=True)
+    for rows, axis, share, level in drawn:
         if len({row["epoch"] for row in rows}) < 2:
             continue
         names = list(dict.fromkeys(row["cell"] for row in rows))
-        words = caption or "Click a name in the legend to see it alone." if len(names) > 1 else caption
+        words = "Click a name in the legend to see it alone." if len(names) > 1 else ""
         heading = f"{title}: {axis}" if title else f"{axis.capitalize()} against epoch"
-        found.append(charts.curves(f"{name}-{axis}", heading, words, rows, names, axis, share=share))
+        found.append(charts.curves(f"{name}-{axis}", heading, words, rows, names, axis, share=share, level=level))
     return found
 
 
@@ -222,7 +226,7 @@ def _fronts(analysis: Analysis, best: Sequence[Cell], prefix: str, label: Labels
             caption += " Times are those of the machine that each run was trained on, with whatever else ran there."
         heading = f"Accuracy against {title.split(',')[0]}"
         log = max(xs) > 8 * min(xs)
-        drawn.append(charts.front(f"{prefix}front-{cost}", heading, caption, rows, "test accuracy", title, log=log))
+        drawn.append(scatters.front(f"{prefix}front-{cost}", heading, caption, rows, "test accuracy", title, log=log))
     return Group("Accuracy against cost", f"{prefix}cost", "", tuple(drawn))
 
 
@@ -247,7 +251,9 @@ def _gap(best: Sequence[Cell], prefix: str, label: Labels) -> Group:
             f"{_capped(len(pairs), MARKS, 'runs')}"
         )
         drawn.append(
-            charts.against(f"{prefix}final-best", "Final against best", caption, pairs[:MARKS], "last weights", "chosen weights")
+            scatters.against(
+                f"{prefix}final-best", "Final against best", caption, pairs[:MARKS], "last weights", "chosen weights"
+            )
         )
     rows = []
     for cell in best[:ROWS]:
@@ -286,7 +292,13 @@ def paper_figures(report: Report) -> list[PaperFigure]:
         accuracy, loss, troubles = bands(named, ("test", "validation", "training"))
         epoch = f" at epoch {result.epoch}" if result.epoch else ""
         printed = f"The paper prints test accuracy {result.test_accuracy:.2%}, test loss {result.test_loss:.3f}{epoch}."
-        pair = curve_pair(f"paper-{slug(result.place)}", result.place.capitalize(), accuracy, loss, printed)
+        levels = (
+            (result.test_accuracy, f"paper {result.test_accuracy:.2%}"),
+            (result.test_loss, f"paper {result.test_loss:.3f}"),
+        )
+        pair = curve_pair(f"paper-{slug(result.place)}", result.place.capitalize(), accuracy, loss, levels)
+        if pair:
+            printed += f" Ours: {'; '.join(f'{title}, {len(cell.finished)} seeds' for title, cell in named)}."
         row = "neither dropout nor L2" if result.row == "none" else result.row
         found.append(PaperFigure(result.place, row, printed, tuple(pair), tuple(troubles)))
     return found
