@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from resnet_lit import record as records
@@ -95,8 +96,10 @@ class Links:
         for folder in self._names.keys() - found.keys():
             shutil.rmtree(self._into / self._names.pop(folder), ignore_errors=True)
             del self._files[folder]
+        taken = {*self._names.values()}
         for folder in sorted(found.keys() - self._names.keys()):
-            self._names[folder] = self._free_name(folder)
+            self._names[folder] = _free_name(folder, taken)
+            taken.add(self._names[folder])
             self._files[folder] = set()
             (self._into / self._names[folder]).mkdir(exist_ok=True)
         for folder, files in found.items():
@@ -122,12 +125,12 @@ class Links:
                 print(f"{error}: looked at again in {seconds:.0f} s", file=sys.stderr)
             seconds = max(seconds, REST * (time.perf_counter() - began))
 
-    def _free_name(self, folder: Path) -> str:
-        """A name that no other run has: two may differ in what a name does not say."""
-        name, taken = run_name(folder), {*self._names.values()}
-        tail = _safe(folder.name.rpartition("-")[2])  # the identity
-        tries = (f"{name} {tail} {number}" for number in range(2, len(taken) + 3))
-        return next(free for free in (name, f"{name} {tail}", *tries) if free not in taken)
+
+def _free_name(folder: Path, taken: set[str]) -> str:
+    """A name that no other run has: two may differ in what a name does not say."""
+    name, tail = run_name(folder), _safe(folder.name.rpartition("-")[2])  # the identity
+    tries = (f"{name} {tail} {number}" for number in range(2, len(taken) + 3))
+    return next(free for free in chain((name, f"{name} {tail}"), tries) if free not in taken)
 
 
 def event_files(root: Path) -> Iterator[tuple[Path, set[str]]]:

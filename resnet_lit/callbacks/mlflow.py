@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from lightning.pytorch.loggers import MLFlowLogger
 
 from resnet_lit.callbacks.loggers import need
 
+SQLITE = "sqlite:///"
 RUN_ID = ".mlflow_run_id"  # in the run's folder, so that a resumed run is the same run there
 
 
 class MLflow(MLFlowLogger):
     """Lightning's MLFlowLogger for one run folder: named as the folder, one run however often it is resumed.
 
-    save_dir: the run's folder. tracking_uri: a database or a server. What a resumed run logs again is left out.
+    save_dir: the run's folder. tracking_uri: a database, with the pictures beside it, or a server. What a resumed run logs again
+    is left out.
     """
 
     def __init__(
         self, save_dir: str | Path, experiment_name: str = "resnet_lit", tracking_uri: str = "sqlite:///outputs/mlflow.db"
     ) -> None:
         need("mlflow", "mlflow")
-        if tracking_uri.startswith("sqlite:///"):
-            Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        pictures = None
+        self._alone: AbstractContextManager[Any] = nullcontext()
+        if tracking_uri.startswith(SQLITE):
+            database = Path(tracking_uri.removeprefix(SQLITE)).resolve()
+            database.parent.mkdir(parents=True, exist_ok=True)
+            pictures = (database.parent / "mlruns").as_uri()  # else wherever the command was typed
+            self._alone = FileLock(f"{database}.lock")  # two runs that begin at once would both make the tables
         folder = Path(save_dir)
         known = folder / RUN_ID
-        super().__init__(
-            experiment_name=experiment_name,
-            run_name=f"{folder.parent.name} {folder.name}",
-            tracking_uri=tracking_uri,
-            artifact_location=None,
-            run_id=known.read_text().strip() if known.exists() else None,
-        )
+        with self._alone:
+            super().__init__(
+                experiment_name=experiment_name,
+                run_name=f"{folder.parent.name} {folder.name}",
+                tracking_uri=tracking_uri,
+                artifact_location=pictures,
+                run_id=known.read_text().strip() if known.exists() else None,
+            )
         self._folder = folder
         self._resumed, self._status = False, "KILLED"
         self._logged: dict[str, int] = {}  # the last step of each metric that an earlier session has logged
 
     def start(self, values: dict[str, Any], metrics: list[str]) -> None:
         """Open the run there and say what it is."""
-        run_id = str(self.run_id)
+        with self._alone:
+            run_id = str(self.run_id)
         known = self._folder / RUN_ID
         if known.exists():
             self._resumed = True

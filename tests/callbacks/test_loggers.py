@@ -64,6 +64,7 @@ def test_mlflow_holds_each_row_once(tmp_path) -> None:
     assert [point.step for point in client.get_metric_history(found[0].info.run_id, "val/accuracy")] == evaluated
     images = {image.path for image in client.list_artifacts(found[0].info.run_id, "images")}
     assert images == {f"images/{name}.png" for name in ("augmented", "confusion_matrix", "mistakes")}
+    assert {path.name for path in tmp_path.iterdir()} == {"outputs", "run"}
 
 
 @pytest.mark.slow

@@ -1,0 +1,60 @@
+"""Event files read back: one a run, each step once whenever it was killed; what HParams is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.plugins.hparams.metadata import EXPERIMENT_TAG, SESSION_START_INFO_TAG, parse_experiment_plugin_data
+from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data as parse_start
+from tests_support import TINY
+
+from resnet_lit.callbacks.tensorboard import PATTERN, SWEPT, TensorBoard, announcement
+from resnet_lit.config import load
+from resnet_lit.training import _hparams
+
+
+def steps(folder: Path, tag: str) -> list[int]:
+    (path,) = folder.glob(PATTERN)
+    return [event.step for event in EventFileLoader(str(path)).Load() for value in event.summary.value if value.tag == tag]
+
+
+@pytest.mark.parametrize("moment", ["while training", "between renaming and copying", "while copying"])
+def test_a_killed_run_goes_on_in_one_file_with_each_step_once(moment, tmp_path) -> None:
+    first = TensorBoard(tmp_path)
+    first.start({"seed": 0}, ["result/x"])
+    for step in (1, 2):
+        first.log_metrics({"loss": 1.0}, step)
+    keep = first.flushed().stat().st_size  # as the checkpoint of step 2 notes
+    first.log_metrics({"loss": 1.0}, 3)
+    first.close()
+    if moment != "while training":
+        (whole,) = tmp_path.glob(PATTERN)
+        whole.rename(f"{whole}.old")
+    if moment == "while copying":
+        (tmp_path / "events.out.tfevents.9").write_bytes(b"cut short")
+    second = TensorBoard(tmp_path, keep)
+    second.start({"seed": 0}, ["result/x"])
+    second.log_metrics({"loss": 1.0}, 3)
+    second.finish({"result/x": 0.5}, 3)
+    second.close()
+    assert steps(tmp_path, "loss") == [1, 2, 3]
+    assert steps(tmp_path, SESSION_START_INFO_TAG) == [0]
+
+
+def test_hparams_has_one_set_of_columns_in_all_runs() -> None:
+    outcome = {"data": {"variant": "digits"}, "model": {"parameters": 1454}}
+    words = [(), ("optimizer=adam", "model.dropout=0.25", "seed=1"), ("trainer.max_epochs=null", "trainer.max_steps=3")]
+    columns, starts = [], []
+    for chosen in words:
+        experiment, start = announcement(_hparams(load(*TINY, *chosen), outcome), ["result/test/accuracy_last"])
+        columns.append(parse_experiment_plugin_data(experiment.value[0].metadata.plugin_data.content))
+        starts.append(parse_start(start.value[0].metadata.plugin_data.content))
+        assert experiment.value[0].tag == EXPERIMENT_TAG
+    assert columns[0] == columns[1] == columns[2]
+    assert {column.name for column in columns[0].hparam_infos if column.differs} == {*SWEPT}
+    assert [metric.display_name for metric in columns[0].metric_infos] == ["test accuracy last"]
+    kinds = [{name: value.WhichOneof("kind") for name, value in start.hparams.items()} for start in starts]
+    assert kinds[0] == kinds[1] == kinds[2]
+    assert kinds[0].keys() == {column.name for column in columns[0].hparam_infos}
