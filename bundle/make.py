@@ -1,7 +1,7 @@
 """Everything for a run on a machine without network, in one archive: dist/resnet_lit-<version>-<commit>.tar.gz (`make bundle`).
 
-The machine has torch, torchvision, lightning, torchmetrics and tensorboard. What else a run needs is pure Python: it is copied out
-of this environment into lib/, and nothing has to be installed there: tar xzf …; ./run -m +sweep=paper +scale=gpu.
+The machine has torch, torchvision, lightning, torchmetrics and tensorboard. What else a run needs is pure Python: it is copied
+out of this environment into lib/, and nothing has to be installed there: tar xzf …; ./run -m +sweep=paper +scale=gpu.
 """
 
 from __future__ import annotations

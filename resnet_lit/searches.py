@@ -72,7 +72,8 @@ def prepare(config: DictConfig) -> None:
 
 def _axes(config: DictConfig) -> list[str]:
     """The words of the search space, sorted: those of the sweeper's params and those typed."""
-    words = [f"{key}={value}" for key, value in (OmegaConf.to_container(config.hydra.sweeper.params or {}) or {}).items()]  # type: ignore[union-attr]
+    params = OmegaConf.to_container(config.hydra.sweeper.params or OmegaConf.create({}))
+    words = [f"{key!s}={value}" for key, value in params.items()]  # type: ignore[union-attr]
     words += [str(word) for word in config.hydra.overrides.task]
     last = {word.get_key_element(): word for word in OverridesParser.create().parse_overrides(words)}  # a typed one replaces
     return sorted(str(word.input_line) for word in last.values() if word.is_sweep_override())
