@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from resnet_lit import record as records
-from resnet_lit.preflight import Cell
 from resnet_lit.record import Record
+from resnet_lit.results import board_line, verdict
+from resnet_lit.results import table as results_table
 from resnet_lit.run import is_helper_process
-from resnet_lit.typed import duration
+from resnet_lit.standing import Standing
 
 GOOD = "finished"
-COLOURS = {"finished": "green", "diverged": "yellow", "interrupted": "yellow", "running": "cyan"}
 
 
 def single(record: Record, folder: Path) -> int:
@@ -66,50 +63,14 @@ def _changed_sources(record: Record) -> str:
     return ", ".join(name for name, old in record["sources"].items() if now[name] != old)
 
 
-def cell_line(number: int, total: int, folder: Path, record: Record, seconds: float | None) -> str:
-    """One line for a cell that has ended, while the multirun goes on."""
-    left = "" if seconds is None else f"  {duration(seconds)} left"
-    return f"[{number}/{total}] {folder.name}: {record['status']}{_score(record)}{_reason(record)}{left}"
+def table(runs: Sequence[Standing], results: Path | None) -> int:
+    """Print what came of every run of a multirun; return the exit status: 0 where each has a result, else 1.
 
-
-def _score(record: Record) -> str:
-    metrics = record.get("metrics") or {}
-    return f"  test {metrics['test/accuracy']:.2%}" if "test/accuracy" in metrics else ""
-
-
-def _reason(record: Record) -> str:
-    return f" ({record['reason']})" if record.get("reason") else ""
-
-
-def table(cells: list[Cell], endings: dict[Path, Record] | None = None) -> int:
-    """Print what came of every cell, read from the folders; return the exit status: 0 where all finished, else 1.
-
-    endings: what is known of cells beside their folders: how a process ended that could not write it down itself.
+    results: the same as CSV.
     """
-    rows, good = Table(box=None, pad_edge=False, header_style="bold"), 0
-    for name in ("run", "status", "val", "test", "time", "why"):
-        rows.add_column(name, overflow="fold", justify="right" if name in ("val", "test", "time") else "left")
-    experiments = {cell.folder.parent for cell in cells}
-    for cell in cells:
-        record = _ending(cell.folder, (endings or {}).get(cell.folder))
-        good += record["status"] == GOOD
-        metrics = record.get("metrics") or {}
-        accuracies = [f"{metrics[key]:.2%}" if key in metrics else "" for key in ("val/accuracy", "test/accuracy")]
-        seconds = (record.get("timing") or {}).get("total")
-        status = Text(record["status"], style=COLOURS.get(record["status"], "red"))
-        why = f"{record.get('reason') or ''}" + ("" if record["status"] == GOOD else f"; log: {cell.folder / 'train.log'}")
-        name = cell.folder.name if len(experiments) == 1 else f"{cell.folder.parent.name}/{cell.folder.name}"
-        rows.add_row(name, status, *accuracies, f"{seconds:.0f} s" if seconds else "", why)
-    console = Console(width=None if os.isatty(1) else 1000)  # a log is not folded
-    console.print(rows)
-    print(f"{good} of {len(cells)} finished; the same command trains what is missing")
-    print(f"TensorBoard  tensorboard --logdir '{os.path.commonpath([cell.folder.parent for cell in cells])}'")
-    return 0 if good == len(cells) else 1
-
-
-def _ending(folder: Path, told: Record | None) -> Record:
-    try:
-        found = records.read(folder)
-    except records.FolderError as error:
-        return {"status": "damaged", "reason": str(error)}
-    return {**(found or {"status": "not run", "reason": ""}), **(told or {})}
+    print(results_table(runs, colour=os.isatty(1)))
+    print(verdict(runs))
+    if results is not None:
+        print(f"CSV          {results}")
+    print(board_line(os.path.commonpath([run.folder.parent for run in runs])))
+    return 0 if all(run.status in records.ENDED for run in runs) else 1

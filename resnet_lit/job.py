@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -21,6 +22,9 @@ from resnet_lit.record import Busy, Record
 from resnet_lit.run import earlier
 from resnet_lit.schema import Config
 from resnet_lit.typed import Refused
+from resnet_lit.watchdog import Watchdog
+
+log = logging.getLogger("resnet_lit")
 
 PARENT = "RESNET_LIT_PARENT"  # process number of the driver, for a cell's process: it ends when its driver is gone
 TAIL_LINES = 20
@@ -61,37 +65,62 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
             errors="replace",
             start_new_session=True,
         )
-        try:
-            _follow(process, tail)
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)  # the cell has a session of its own: it hears Ctrl-C from here alone, and once
-            _follow(process, tail)
-            raise
-        status = process.wait()
     except OSError as error:
         return {"status": "failed", "reason": f"could not be started: {error}", "folder": str(folder)}
+    with Watchdog(process, folder, config.sweep.stall_minutes) as watchdog:
+        try:
+            _follow(process, tail, watchdog)
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)  # the cell has a session of its own: it hears Ctrl-C from here alone, and once
+            _follow(process, tail, watchdog)
+            raise
+    return {**_ending(folder, process, tail, watchdog.reason), "folder": str(folder)}
+
+
+def _ending(folder: Path, process: subprocess.Popen[str], tail: list[str], stalled: str | None) -> Record:
+    """How a cell's process has ended: its record, or what can be said without one. stalled: why it was ended from here."""
+    status = process.wait()
+    last = next((line for line in reversed(tail) if line.strip()), "")
     try:
         record = records.read(folder)
     except records.FolderError as error:
-        return {"status": "failed", "reason": str(error), "folder": str(folder)}
-    last = next((line for line in reversed(tail) if line.strip()), "")
-    if record is None:
-        return {
-            "status": "refused" if status == 2 else "failed",
-            "reason": last or f"exit status {status}",
-            "folder": str(folder),
-        }
-    if status < 0 and record["status"] == "interrupted":
-        record["reason"] = f"killed by signal {-status}"
-    elif status == 75:
-        record["status"], record["reason"] = "running", last
-    return {**record, "folder": str(folder)}
+        return {"status": "failed", "reason": str(error)}
+    if status == 75:
+        return {**(record or {}), "status": "running", "reason": last}
+    why = stalled or (killed_by(-status) if status < 0 else None)
+    if record is None or (record.get("process", {}).get("pid") != process.pid and status not in (0, 1)):  # it had not begun
+        return {"status": "refused" if status == 2 else "failed", "reason": why or last or f"exit status {status}"}
+    if record["status"] == "interrupted" and why is not None:
+        record = _write_down(folder, record, why)
+    return record
 
 
-def _follow(process: subprocess.Popen[str], tail: list[str]) -> None:
+def killed_by(number: int) -> str:
+    """`killed by signal 9 (out of memory, or by hand)`."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = "no name"
+    return f"killed by signal {number} ({'out of memory, or by hand' if number == signal.SIGKILL else name})"
+
+
+def _write_down(folder: Path, record: Record, why: str) -> Record:
+    """The record with the reason that its process could not write itself; on disk too, unless another has taken over."""
+    record = {**record, "reason": why, "ended": record.get("ended") or records.now()}
+    try:
+        with records.lock(folder):
+            if (records.read(folder) or {}).get("process") == record.get("process"):
+                records.write(folder, record)
+    except (Busy, Refused, OSError) as error:
+        log.warning("%s: %s", folder, error)
+    return record
+
+
+def _follow(process: subprocess.Popen[str], tail: list[str], watchdog: Watchdog) -> None:
     """Read what a cell's process prints to its end, keeping the last lines."""
     assert process.stdout is not None
     for line in process.stdout:
+        watchdog.printed()
         tail.append(line.rstrip())
         del tail[:-TAIL_LINES]
     process.wait()

@@ -6,6 +6,7 @@ given to them, and a job that they lose is no lost sweep.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import os
@@ -24,6 +25,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
+from resnet_lit import others
 from resnet_lit import record as records
 from resnet_lit import searches
 from resnet_lit.callbacks.interrupt import Interrupted
@@ -80,25 +82,40 @@ def guard(cell: Callable[[Sequence[str]], tuple[Config, Path]]) -> None:
 
     def guarded(**arguments: Any) -> Launcher:
         del plugins.instantiate_launcher  # Hydra's own again: the singleton travels to other processes
-        launcher = instantiate(**arguments)
-        return launcher if type(launcher).__name__ == "BasicLauncher" else Guard(launcher, cell)
+        return Guard(instantiate(**arguments), cell)
 
     plugins.instantiate_launcher = guarded  # type: ignore[assignment,method-assign]
 
 
 class Guard(Launcher):
-    """Starts by another launcher what has not ended yet, and answers for the rest from the folders."""
+    """Starts by another launcher what has not ended yet, and answers for the rest from the folders.
+
+    At the end it waits for what another process trains, takes its results, and starts what that process has left behind.
+    """
 
     def __init__(self, launcher: Launcher, cell: Callable[[Sequence[str]], tuple[Config, Path]]) -> None:
         self.launcher, self.cell = launcher, cell
         if "Slurm" in type(launcher).__name__:
             launcher.task_function = Requeued(launcher.task_function)  # type: ignore[attr-defined]
         self.seen: dict[Any, tuple[str, str] | None] = {}  # data that were looked at
+        self.put_aside: set[Path] = set()  # folders that were asked for an earlier run
 
     def setup(self, **_: Any) -> None:  # it is set up already
         pass
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        jobs = self._launch(job_overrides, initial_job_idx)
+        while elsewhere := [i for i, job in enumerate(jobs) if (_value(job) or {}).get("status") == "running"]:
+            folders = [Path(_value(jobs[i])["folder"]) for i in elsewhere]
+            others.wait(folders)
+            for folder in folders:
+                endings.pop(folder, None)
+            again = self._launch([job_overrides[i] for i in elsewhere], initial_job_idx)
+            for i, job in zip(elsewhere, again, strict=True):
+                jobs[i] = job
+        return jobs
+
+    def _launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         cells = [self.cell(words) for words in job_overrides]
         found: dict[Path, Any] = {}
         for number in range(1, TRIES + 1):
@@ -112,6 +129,8 @@ class Guard(Launcher):
             except Refused:
                 raise
             except Exception as error:  # the engines have classes of their own
+                if type(self.launcher).__name__ == "BasicLauncher":  # it loses no job: the folder cannot be written, or the like
+                    raise
                 log.warning("%s has lost a job: %s", type(self.launcher).__name__, " ".join(str(error).split())[:300])
                 if "Slurm" in type(self.launcher).__name__:  # the others go on without it
                     _wait_for_slurm()
@@ -125,6 +144,9 @@ class Guard(Launcher):
 
     def _ended(self, config: Config, folder: Path) -> bool:
         """Whether there is nothing left to train. What is busy or refused goes to the engine: a job says so of itself."""
+        if config.fresh and folder in self.put_aside:  # once: what is there now is of this sweep
+            config = dataclasses.replace(config, fresh=False)
+        self.put_aside.add(folder)
         try:
             return not config.is_debug and earlier(config, folder, seen=self.seen) is not None
         except (Busy, Refused):

@@ -149,6 +149,10 @@ def check_sweep(runs: Sequence[tuple[Config, Path]]) -> None:
     _check_space([*map(_as_cell, runs)], remedy)
     if config.sweep.hours is not None:
         found = [run.forecast for run in plan(runs) if run.forecast is not None]
+        if found:
+            total, low, high = (sum(getattr(one, name) for one in found) for name in ("total", "low", "high"))
+            some = f"forecast of the {len(found)} runs to do {duration(total)} ({interval(low, high)}), one after the other"
+            _to_stderr(f"{some}; sweep.hours={config.sweep.hours:g}")
         _exceeded(config, over_budget(found, config.sweep.hours, "sweep.hours", "choose fewer of them"))
 
 

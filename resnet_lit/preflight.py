@@ -20,6 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lit import launchers, planning
 from resnet_lit.config import Config, explain, folder_name, from_hydra, own_hydra
+from resnet_lit.live import Progress
+from resnet_lit.run import absent
 from resnet_lit.schema import Sweep
 from resnet_lit.typed import ConfigError, Refused, build
 
@@ -38,8 +40,11 @@ class Cell:
         return self.config, self.folder
 
 
-# The cells of the multirun that this process drives, in order: the closing table is made from their folders.
+# The cells of the multirun that this process drives, in order, and how it goes on; nothing in a launcher's worker.
 cells: list[Cell] = []
+progress: Progress | None = None
+# Folders that did not exist before Hydra made them: those that still hold nothing at the end are taken away again.
+new_folders: set[Path] = set()
 
 
 def refuse(message: str) -> None:
@@ -54,6 +59,7 @@ class Preflight(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         try:
             from_hydra(config)
+            new_folders.update(absent(Path(str(config.hydra.run.dir))))
         except Refused as error:
             refuse(str(error))
         except (HydraException, OmegaConfBaseException) as error:
@@ -70,6 +76,9 @@ class Preflight(Callback):
                 planning.check_sweep([cell.place for cell in cells])
         except Refused as error:
             refuse(str(error))
+        global progress
+        progress = Progress(cells, launchers.endings, _name(config), str(config.progress))
+        progress.open()
 
 
 def cells_of(words: Sequence[str], *, config_dir: str | None = None, multirun: bool = False) -> list[Cell]:
@@ -89,6 +98,12 @@ def cells_of(words: Sequence[str], *, config_dir: str | None = None, multirun: b
             return found
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error, words, config_dir)) from error
+
+
+def _name(config: DictConfig) -> str:
+    """What a multirun is called: by its sweep file, or search."""
+    chosen = config.hydra.runtime.choices
+    return "-".join(str(name) for name in (chosen.get("sweep") or chosen.get("search") or "sweep", config.scale) if name)
 
 
 def _compose_all(config: DictConfig, composer: Composer) -> None:
@@ -132,6 +147,7 @@ class Composer:
         loader = GlobalHydra.instance().config_loader()
         self.compose, self.cells = loader.load_sweep_config, cells
         self.known: dict[tuple[str, ...], tuple[Cell, DictConfig]] = {}
+        self.shown: set[tuple[str, ...]] = set()
         loader.load_sweep_config = self  # type: ignore[method-assign]
 
     def cell(self, master: DictConfig, words: Sequence[str]) -> Cell:
@@ -144,13 +160,19 @@ class Composer:
                 OmegaConf.update(composed, "hydra.sweep.subdir", name)
                 OmegaConf.update(composed, "hydra.sweep.dir", str(above.absolute()))  # a worker may start in another folder
             cell = Cell(tuple(words), typed, above / name)
+            new_folders.update(absent(cell.folder))
             self.known[tuple(words)] = cell, composed
             self.cells.append(cell)
         return self.known[tuple(words)][0]
 
     def __call__(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        self.cell(master_config, sweep_overrides)
-        return copy.deepcopy(self.known[tuple(sweep_overrides)][1])
+        words = tuple(sweep_overrides)
+        self.cell(master_config, words)
+        composed = self.known[words][1]
+        if words not in self.shown:  # Hydra's sweeper only looks whether it can be composed
+            self.shown.add(words)
+            return composed
+        return copy.deepcopy(composed)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"compose": self.compose, "cells": [], "known": {}}
+        return {"compose": self.compose, "cells": [], "known": {}, "shown": set()}

@@ -1,7 +1,8 @@
 """What a run leaves on disk, and reading it back: result.json, written at the start and replaced atomically. No torch here.
 
 The keys of result.json are documented in docs/record.md. A record says `running` while its process lives; a reader takes
-`running` with a dead holder for `interrupted`.
+`running` with a dead holder for `interrupted`: one on this machine is looked up, one on another is dead when its heartbeat is
+minutes old.
 """
 
 from __future__ import annotations
@@ -22,12 +23,17 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from resnet_lit import heartbeat
+from resnet_lit.heartbeat import HEARTBEAT, Heartbeat
 from resnet_lit.typed import Refused
 
 SCHEMA_VERSION = 1
 RESULT = "result.json"
 METRICS = "metrics.csv"
+LOG = "train.log"
 LOCK = ".lock"
+BUILT = "built.json"
+GLANCE_SECONDS = 0.3  # one who asks whether a folder is held has its lock for less
 ENDED = ("finished", "diverged")  # results: typed again, they are returned
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "numpy", "pillow")
 
@@ -59,7 +65,7 @@ def read(folder: str | Path) -> Record | None:
         raise FolderError(
             f"{path}: not a record of a run ({error}); use another folder, or fresh=true to put it aside"
         ) from error
-    if status == "running" and not is_alive(record.get("process", {})):
+    if status == "running" and not is_alive(record.get("process", {}), folder):
         record["status"], record["reason"] = "interrupted", "its process ended without a word (killed, or out of memory)"
     return record
 
@@ -101,35 +107,52 @@ def is_whole(folder: str | Path, record: Record) -> bool:
 
 
 @contextmanager
-def lock(folder: str | Path) -> Iterator[None]:
-    """Hold the run's folder; released by the system when the process dies. Raises Busy where another process holds it."""
+def lock(folder: str | Path) -> Iterator[Heartbeat]:
+    """Hold the run's folder; released by the system when the process dies. Raises Busy where another process holds it.
+
+    Yields the heartbeat that names this process meanwhile. Between machines whose file system passes no locks on, the
+    heartbeat of a living holder is respected like a lock.
+    """
     if not os.access(folder, os.W_OK):
         raise FolderError(f"{folder}: cannot be written; choose another folder with hydra.run.dir=<folder>")
-    guard = FileLock(Path(folder) / LOCK, timeout=0)
+    if _other_holder(folder) is not None:
+        raise Busy(busy_text(folder))
+    guard = FileLock(Path(folder) / LOCK, timeout=GLANCE_SECONDS)
     try:
         guard.acquire()
     except Timeout:
         raise Busy(busy_text(folder)) from None
     try:
-        yield
+        with Heartbeat(Path(folder) / HEARTBEAT, process()) as heart:
+            yield heart
     finally:
         guard.release()
 
 
 def is_held(folder: str | Path) -> bool:
     """Whether a living process holds the run's folder."""
+    if _other_holder(folder) is not None:
+        return True
     if not (Path(folder) / LOCK).exists():
         return False
     try:
-        with lock(folder):
+        with FileLock(Path(folder) / LOCK, timeout=0):
             return False
-    except Busy:
+    except Timeout:
         return True
+
+
+def _other_holder(folder: str | Path) -> Record | None:
+    """The living process, not this one, whose heartbeat lies in the folder."""
+    holder, me = heartbeat.read(Path(folder) / HEARTBEAT), process()
+    if holder is None or me == {key: holder.get(key) for key in me} or not is_alive(holder, folder):
+        return None
+    return holder
 
 
 def busy_text(folder: str | Path) -> str:
     """Who trains the run in `folder`."""
-    holder = (read(folder) or {}).get("process", {})
+    holder = heartbeat.read(Path(folder) / HEARTBEAT) or (read(folder) or {}).get("process", {})
     who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
     return f"{folder}: {who} is training this run; wait for it, or end it first"
 
@@ -151,12 +174,12 @@ def process() -> Record:
     return {"host": socket.gethostname(), "pid": os.getpid(), "started": _start_time(os.getpid())}
 
 
-def is_alive(holder: Record) -> bool:
-    """Whether the process of a record lives. One on another host cannot be asked and counts as living."""
+def is_alive(holder: Record, folder: str | Path) -> bool:
+    """Whether the process that a record or a heartbeat in `folder` names lives. On another host: whether its heart beats."""
     if not holder:
         return False
     if holder.get("host") != socket.gethostname():
-        return True
+        return heartbeat.age(Path(folder) / HEARTBEAT) < heartbeat.DEAD_SECONDS
     try:
         os.kill(int(holder["pid"]), 0)
     except ProcessLookupError:
@@ -176,9 +199,12 @@ def _start_time(pid: int) -> int | None:
 
 
 def git() -> Record:
-    """Commit of the repository that the package lies in, and whether files differ from it; nulls for an installed package."""
-    root = Path(__file__).resolve().parent.parent
-    none: Record = {"commit": None, "dirty": None}
+    """Commit of the repository that the package lies in, and whether files differ from it.
+
+    For a package without a repository, what BUILT beside it says of the one that it was made from; else nulls.
+    """
+    package = Path(__file__).resolve().parent
+    root, none = package.parent, _built_from(package / BUILT)
     if not (root / ".git").exists():
         return none
     try:
@@ -189,6 +215,14 @@ def git() -> Record:
     except (OSError, subprocess.SubprocessError):
         return none
     return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}
+
+
+def _built_from(path: Path) -> Record:
+    try:
+        said = json.loads(path.read_text())
+        return {"commit": said["commit"], "dirty": said["dirty"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"commit": None, "dirty": None}
 
 
 def versions() -> Record:

@@ -16,8 +16,8 @@ import os
 import shutil
 import signal
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from resnet_lit import planning
 from resnet_lit import record as records
 from resnet_lit.callbacks.interrupt import Interrupt, Interrupted
 from resnet_lit.config import OUTPUTS, folder_name
+from resnet_lit.heartbeat import Heartbeat
 from resnet_lit.identity import differences, identity
 from resnet_lit.plugins import source_of
 from resnet_lit.record import Busy, FolderError, Record
@@ -35,14 +36,20 @@ from resnet_lit.typed import ConfigError, Refused, show
 
 log = logging.getLogger("resnet_lit")
 
-LOG = "train.log"
 
-
-def run(config: Config, folder: str | Path | None = None, *, command: str | None = None, known_as: str | None = None) -> Record:
+def run(
+    config: Config,
+    folder: str | Path | None = None,
+    *,
+    command: str | None = None,
+    known_as: str | None = None,
+    new: Iterable[Path] = (),
+) -> Record:
     """Train what `config` says, or return what came of it when it was trained before.
 
     folder: default outputs/<experiment>/<readable>-<identity>. command: the command line, for the record. known_as: the identity
-    that the folder's record gives, for a run that is gone on with there.
+    that the folder's record gives, for a run that is gone on with there. new: folders that were made
+    for this run already; a run that is refused takes them away again, like those that it makes.
     Returns the record (docs/record.md); a run that failed or diverged is a record too. Raises Refused (config, data or folder
     cannot be used; nothing was trained), Busy (another process trains this run), Interrupted (a signal ended it; the record is
     written and the same call goes on with it).
@@ -56,20 +63,21 @@ def run(config: Config, folder: str | Path | None = None, *, command: str | None
         _clear_debug(folder)
     elif (done := earlier(config, folder, known_as)) is not None:
         return done
-    new = not folder.exists() or not any(folder.iterdir())  # Hydra may have made it already
+    new, before = {*new, *absent(folder)}, set[Path]()
     try:
+        before = set(folder.iterdir()) if folder.exists() else before
         planning.check_run(config, folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with records.lock(folder), _logging_to(folder / LOG), Interrupt().installed() as interrupt:
+        with records.lock(folder) as heart, _logging_to(folder / records.LOG), Interrupt().installed() as interrupt:
             if not config.is_debug and (done := _ended(folder)) is not None:  # while this process was waiting for the lock
                 return done
-            return _train(config, folder, _start(config, folder, command, known_as), interrupt)
+            return _train(config, folder, _start(config, folder, command, known_as), interrupt, heart)
     except OSError as error:
         why = error.strerror or error
         raise FolderError(f"{folder}: cannot be written ({why}); choose another folder with hydra.run.dir=<folder>") from error
     except (Refused, Interrupted):
-        if new and not (folder / records.RESULT).exists():
-            _leave_as_found(folder)
+        if not (folder / records.RESULT).exists():
+            _leave_as_found(folder, before, new)
         raise
 
 
@@ -210,9 +218,10 @@ def _start(config: Config, folder: Path, command: str | None, known_as: str) -> 
     return record
 
 
-def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt) -> Record:
+def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt, heart: Heartbeat | None = None) -> Record:
     """Train and write down how it ended. Until `begin` is called nothing is written: what is refused leaves no trace."""
     from resnet_lit import training  # torch and Lightning: seconds, and only now is it sure that they are needed
+    from resnet_lit.callbacks.heartbeat import Beat
     from resnet_lit.callbacks.metrics import Diverged
     from resnet_lit.checkpoints import tidy
 
@@ -226,7 +235,7 @@ def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt) -
             begun = True
 
     try:
-        training.train(config, folder, record, interrupt, begin)
+        training.train(config, folder, record, interrupt, begin, [] if heart is None else [Beat(heart)])
         record["status"] = "finished"
     except Diverged as error:
         record["status"], record["reason"] = "diverged", str(error)
@@ -238,7 +247,7 @@ def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt) -
         record["status"], record["reason"] = "failed", str(error)  # written only where training had begun
         raise
     except Exception as error:
-        record["status"], record["reason"] = "failed", " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        record["status"], record["reason"] = "failed", _why(error, config)
         log.error("%s", traceback.format_exc())
     except SystemExit as error:  # Lightning's own way to end on SIGTERM, whose status would read as success
         record["status"], record["reason"] = "interrupted", "ended by SIGTERM"
@@ -252,14 +261,41 @@ def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt) -
     return record
 
 
-def _leave_as_found(folder: Path) -> None:
-    """What was refused leaves no trace: the run's new folder goes, and the folders above it that hold nothing else."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for above in folder.parents[:2]:
-        try:
-            above.rmdir()
-        except OSError:
+def _why(error: Exception, config: Config) -> str:
+    """One line of an exception; with a remedy where memory, on the device or here, was not enough."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    size = config.data.batch_size
+    allocator = "alloc" in text and "memory" in text  # torch has an exception of its own on devices alone
+    if size > 1 and (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or allocator):
+        return f"out of memory (try a smaller data.batch_size, {size // 2} for instance): {text}"
+    return text
+
+
+def absent(folder: Path) -> list[Path]:
+    """The folders that would have to be made for `folder` to exist, the deepest first."""
+    missing = []
+    for one in (folder, *folder.parents):
+        if one.exists():
             break
+        missing.append(one)
+    return missing
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of `folders` that hold nothing, the deepest first."""
+    for one in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+        with suppress(OSError):
+            one.rmdir()
+
+
+def _leave_as_found(folder: Path, before: set[Path], new: Iterable[Path]) -> None:
+    """What was refused leaves no trace: what it has put into the folder goes, and of `new` what is empty then."""
+    for path in set(folder.iterdir()) - before if folder.exists() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    remove_empty(new)
 
 
 @contextmanager

@@ -198,6 +198,13 @@ class Sweep:
     hours: float | None = setting(
         None, "hours that all runs to do may take together; null: no forecast is made", above=0, example=24, result=False
     )
+    stall_minutes: float | None = setting(
+        30.0,
+        "minutes without a batch trained or evaluated after which a run of a multirun is ended; null: never",
+        above=0,
+        example=60,
+        result=False,
+    )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ import re
 import shlex
 import signal
 import sys
-import time
 from pathlib import Path
 
 import hydra
@@ -25,11 +24,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lit import closing, job, launchers, preflight
+from resnet_lit import closing, job, preflight
 from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.config import CONF, explain, from_hydra, split_config_dir
 from resnet_lit.record import Busy
-from resnet_lit.run import is_helper_process, resume, run
+from resnet_lit.run import is_helper_process, remove_empty, resume, run
 from resnet_lit.typed import ConfigError, Refused
 from resnet_lit.usage import usage
 
@@ -52,18 +51,24 @@ def task(config: DictConfig) -> dict[str, object] | None:
     typed = from_hydra(config)
     if not job.is_cell():
         try:
-            _exit_status = closing.single(run(typed, folder, command=_command()), folder)
+            found = run(typed, folder, command=_command(), new=preflight.new_folders)
+            _exit_status = closing.single(found, folder)
         except (Refused, Busy, Interrupted) as error:
             _raised.append(error)  # past Hydra, which would print its own line about it
         return None
-    started = time.monotonic()
     record = job.run_cell(typed, folder, job.words_of_cell())
-    if preflight.cells:  # not in a launcher's worker
-        launchers.endings[folder] = record
-        number, total = int(hydra_config.job.num) + 1, len(preflight.cells)
-        left = (time.monotonic() - started) * (total - number) if number < total else None
-        print(closing.cell_line(number, total, folder, record, left), flush=True)
+    if preflight.progress is not None:  # not in a launcher's worker
+        preflight.progress.tell(folder, record)
     return job.result_of(record)
+
+
+def _close() -> int:
+    """What came of a multirun; its exit status."""
+    progress = preflight.progress
+    assert progress is not None
+    progress.close()
+    progress.look()
+    return closing.table(progress.runs, progress.results())
 
 
 def _command() -> str:
@@ -100,6 +105,8 @@ def main() -> None:
         if {"-h", "--help"} & {*words}:
             print(usage(words))
             status = 0
+        elif {"-m", "--multirun"} & {*words} and (shown := [w for w in words if w.split("=")[0] in ("-c", "--cfg")]):
+            raise ConfigError(f"{shown[0]}: shows the config of one run; leave out -m, and give one value of each")
         elif (folder := _resumed(words)) is not None:
             logging.basicConfig(level=logging.INFO, format="%(message)s")
             status = closing.single(resume(folder, command=_command()), folder)
@@ -107,14 +114,14 @@ def main() -> None:
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
             if _raised:
                 raise _raised[0]
-            status = closing.table(preflight.cells, launchers.endings) if preflight.cells else _exit_status
+            status = _close() if preflight.cells else _exit_status
     except Interrupted as error:
         status = 0 if is_helper_process() else error.exit_status  # the first process tells
         if status:
             print(f"{error}; the same command goes on with it", file=sys.stderr)
     except KeyboardInterrupt:
         if preflight.cells:
-            closing.table(preflight.cells, launchers.endings)
+            _close()
         print("ended by SIGINT; the same command goes on with it", file=sys.stderr)
         status = 128 + signal.SIGINT
     except Busy as error:
@@ -125,6 +132,10 @@ def main() -> None:
             raise
         print(_one_line(error, words), file=sys.stderr)
         status = REFUSED
+    finally:
+        if preflight.progress is not None:
+            preflight.progress.close()
+        remove_empty(preflight.new_folders)
     sys.stdout.flush()
     sys.exit(status)
 

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests_support import TINY, files_of, start, statuses, wait_for
+from tests_support import ROOT, TINY, files_of, start, statuses, wait_for
 
 from resnet_lit.record import read
 
@@ -40,7 +40,9 @@ def test_a_killed_cell_is_named_and_the_others_finish(tmp_path: Path) -> None:
     output = driver.communicate()[0]
     assert driver.returncode == 1
     assert "3 of 4 finished" in output
-    assert "signal 9" in output
+    reason = "killed by signal 9 (out of memory, or by hand)"
+    assert reason in output
+    assert reason in {(read(path.parent) or {})["reason"] for path in folder.glob("*/result.json")}
     before = {name: digest for name, digest in files_of(folder).items() if "result.json" in name}
 
     again = start(*SWEEP, cwd=tmp_path)
@@ -87,7 +89,7 @@ def test_experiments_can_be_swept_with_a_glob(tmp_path: Path) -> None:
     driver = start(*sweep, cwd=tmp_path)
     output = driver.communicate()[0]
     assert driver.returncode == 0, output
-    assert [p.name for p in (tmp_path / "outputs").iterdir() if p.is_dir()] == ["model1"]
+    assert {p.name for p in (tmp_path / "outputs").iterdir() if p.is_dir()} == {"model1", "sweeps"}
 
 
 def test_ctrl_c_ends_the_cell_with_a_checkpoint_and_prints_the_table(tmp_path: Path) -> None:
@@ -101,3 +103,32 @@ def test_ctrl_c_ends_the_cell_with_a_checkpoint_and_prints_the_table(tmp_path: P
     assert "Traceback" not in output
     (folder,) = {p.parent for p in (tmp_path / "outputs").glob("digits/*/result.json")}
     assert read(folder)["reason"] == "ended by SIGINT"
+
+
+def test_a_sweep_waits_for_runs_of_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    words = (*TINY, "+callbacks.held._target_=held.Held", "+callbacks.held.seeds=[0,1]", f"+callbacks.held.until={tmp_path}/go")
+    outputs = tmp_path / "outputs" / "digits"
+    finishes, dies = (start(*words, f"seed={seed}", cwd=tmp_path) for seed in (0, 1))
+    wait_for(lambda: len(list(outputs.glob("*/.heartbeat"))) == 2 and "running" in statuses(outputs))
+    sweep = start("-m", *words, "seed=0,1,2", cwd=tmp_path)
+    assert sweep.stdout is not None
+    printed = []
+    for line in sweep.stdout:
+        printed.append(line.rstrip())
+        if "waiting for a run of another process" in line:
+            break
+    assert f"is trained by process {finishes.pid} on " in printed[-1]
+    assert sum("[1/3]" in line for line in printed) == 1  # the third was trained meanwhile
+    alone = start(*words, "seed=0", cwd=tmp_path)
+    assert f"process {finishes.pid} on" in alone.communicate()[0]
+    assert alone.returncode == 75
+    dies.send_signal(signal.SIGKILL)
+    dies.wait()
+    (tmp_path / "go").touch()
+    printed += sweep.communicate()[0].splitlines()
+    assert sweep.returncode == 0, printed
+    assert "3 of 3 finished" in printed
+    found = [read(path.parent) for path in outputs.glob("*/result.json")]
+    assert {record["seed"]: len(record["sessions"]) for record in found if record} == {0: 1, 1: 2, 2: 1}
+    assert not list(outputs.glob("*/.heartbeat"))

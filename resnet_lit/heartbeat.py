@@ -1,0 +1,105 @@
+"""The sign of life of a process that holds something: a small file, written again every few seconds. No torch here.
+
+A process on this machine can be asked whether it lives; one on another machine is known by the age of its file alone. The
+clocks of machines that share a folder must agree within a minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+HEARTBEAT = ".heartbeat"
+BEAT_SECONDS = 10.0
+# A file system between machines may show a file's time a minute late, and torch.compile holds the interpreter now and then.
+DEAD_SECONDS = 180.0
+LEAST_SECONDS = 1.0  # between two beats
+
+Content = dict[str, Any]
+
+
+class Heartbeat:
+    """Writes `path` from a thread while the block lasts; removes it at its end.
+
+    holder: what the file says of the process. count: raised by one with every batch, trained or evaluated: shows whether the
+    process gets on. describe: further content, asked for at every beat.
+    """
+
+    def __init__(self, path: Path, holder: Content) -> None:
+        self.path, self.holder = path, holder
+        self.count = 0
+        self.describe: Callable[[], Content] | None = None
+        self._wake, self._over = threading.Event(), threading.Event()
+
+    def __enter__(self) -> Heartbeat:
+        self.beat()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="heartbeat")
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over.set()
+        self._wake.set()
+        self._thread.join()
+        self.path.unlink(missing_ok=True)
+
+    def soon(self) -> None:
+        """Beat within a second: there is something new."""
+        self._wake.set()
+
+    def beat(self) -> None:
+        """Write the file now. On a full disk its time alone is renewed."""
+        content = {**self.holder, "count": self.count}
+        if self.describe is not None:
+            content |= self.describe()
+        try:
+            _replace(self.path, json.dumps(content))
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            self._wake.wait(BEAT_SECONDS)
+            self._wake.clear()
+            if not self._over.is_set():
+                self.beat()
+            self._over.wait(LEAST_SECONDS)
+
+
+def _replace(path: Path, text: str) -> None:
+    """In one step, but not synced: a heartbeat outlives no crash."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path) -> Content | None:
+    """The content of a heartbeat file, None where there is none (or what lies there is none)."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def age(path: Path) -> float:
+    """Seconds since the last beat, infinite where there is none."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return float("inf")

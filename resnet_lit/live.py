@@ -1,0 +1,256 @@
+"""How a multirun goes on, shown by its driver whatever launches the runs: it reads their folders, as `sweep status` does."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from resnet_lit import heartbeat
+from resnet_lit import record as records
+from resnet_lit.identity import changes_result
+from resnet_lit.models.cost import count_multiply_adds
+from resnet_lit.record import Record
+from resnet_lit.results import as_csv
+from resnet_lit.schema import RESNET, Config, architecture
+from resnet_lit.standing import LEFT, NOT_RUN, SWEEPS, Standing, counts, names, seconds_left, stand
+from resnet_lit.typed import duration, flatten, show
+
+log = logging.getLogger("resnet_lit")
+
+LOOK_SECONDS = 1.0  # between two looks at the folders, or twenty times as long as a look takes
+LINE_SECONDS = 300.0  # between two plain lines about the whole
+MOST_LINES = 16  # of runs on a terminal
+TRAINING_IMAGES = 50_000  # where a config does not say how many: to weigh runs against each other
+
+
+class Cell(Protocol):
+    """One run: what it trains, and where."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def folder(self) -> Path: ...
+
+
+class Progress:
+    """Shows one multirun until it is closed, and leaves its list of runs and its results below `outputs/sweeps/`.
+
+    cells: a search adds some as it goes. told: how runs ended, from those who started them. style: `progress` of a config.
+    """
+
+    def __init__(self, cells: Sequence[Cell], told: dict[Path, Record], name: str, style: str) -> None:
+        self.cells, self.told, self.name, self.style = cells, told, name, style
+        self.runs: list[Standing] = []
+        self._seen: dict[Path, tuple[Any, Standing]] = {}  # what the folder's files were when it was read
+        self._announced: dict[Path, tuple[str, Any]] = {}
+        self._opened = False
+        self._costs: dict[Path, float] = {}
+        self._written = 0
+        self._live: Live | None = None
+        self._over, self._lock = threading.Event(), threading.Lock()
+        self._line = time.monotonic()
+
+    def open(self) -> None:
+        """Say how the runs stand, and begin to show how they go on."""
+        self.look()
+        for run in self.runs:
+            self._announced[run.folder] = _mark(run)
+        self._opened = True
+        if self.style != "none":
+            print(f"{len(self.runs)} run{'s' * (len(self.runs) != 1)}: {counts(self.runs)}", flush=True)
+        if self.style == "rich" or (self.style == "auto" and sys.stdout.isatty()):
+            self._live = Live(console=Console(), auto_refresh=False, transient=True, get_renderable=self._picture)
+            self._live.start()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="progress")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop showing."""
+        self._over.set()
+        self._thread.join()
+        if self._live is not None:
+            self._live.stop()
+
+    def tell(self, folder: Path, record: Record) -> None:
+        """How a run of this process has ended."""
+        with self._lock:
+            self.told[folder] = record
+            self._look()
+
+    def look(self) -> None:
+        """Read the folders that have changed, and tell what has ended."""
+        with self._lock:
+            self._look()
+
+    def _look(self) -> None:
+        self.runs = [self._stand(cell) for cell in tuple(self.cells)]
+        if self._opened:
+            for run in self.runs:
+                if run.status not in ("running", NOT_RUN) and self._announced.get(run.folder) != _mark(run):
+                    self._announced[run.folder] = _mark(run)
+                    self._say(run)
+
+    def _stand(self, cell: Cell) -> Standing:
+        """As `standing.stand`, but what has not changed is not read again: a sweep is looked at every second for days."""
+        folder = cell.folder
+        if cell.config.fresh and not self._opened:
+            return Standing(folder, NOT_RUN)
+        told = self.told.get(folder) or {}
+        now = *(_changed(folder / name) for name in (records.RESULT, heartbeat.HEARTBEAT)), told.get("status"), told.get("reason")
+        before = self._seen.get(folder)
+        if before is None or before[0] != now or before[1].status == "running":
+            if folder not in self._costs:
+                self._costs[folder] = cost(cell.config)
+            before = now, stand(folder, told, cost=self._costs[folder])
+            self._seen[folder] = before
+        return before[1]
+
+    def _say(self, run: Standing) -> None:
+        """A line for a run that has ended."""
+        if self.style == "none":
+            return
+        done = sum(one.status not in LEFT or (one.status == "interrupted" and one.folder in self.told) for one in self.runs)
+        accuracy = run.metrics.get("test/accuracy")
+        words = [
+            f"{names([one.folder for one in self.runs])[self.runs.index(run)]}: {run.status}",
+            "" if accuracy is None else f"test {accuracy:.2%}",
+            f"({run.reason})" if run.reason else "",
+            self._left() or "",
+        ]
+        line = f"[{done}/{len(self.runs)}] {'  '.join(filter(None, words))}"
+        if self._live is not None:
+            self._live.console.print(Text(line))
+        else:
+            print(line, flush=True)
+
+    def _left(self) -> str | None:
+        seconds = seconds_left([run for run in self.runs if run.folder not in self.told or run.status not in LEFT])
+        return f"about {duration(seconds)} left" if seconds else None
+
+    def _run(self) -> None:
+        while True:
+            started = time.monotonic()
+            try:
+                self.look()
+                self._write()
+                self._show()
+            except Exception:  # what is shown is not worth a sweep
+                log.debug("the sweep cannot be shown", exc_info=True)
+            if self._over.wait(max(LOOK_SECONDS, 20 * (time.monotonic() - started))):
+                return
+
+    def _show(self) -> None:
+        if self._live is not None:
+            self._live.refresh()
+        elif self.style != "none" and time.monotonic() - self._line > LINE_SECONDS:
+            self._line = time.monotonic()
+            print("  ".join(filter(None, [counts(self.runs), self._left()])), flush=True)
+
+    def _picture(self) -> Group:
+        """What a terminal shows: the whole in a line, and a line for each run that is being trained."""
+        runs = self.runs
+        head = Text("  ".join(filter(None, [self.name, f"{len(runs)} runs: {counts(runs)}", self._left()])), style="bold")
+        called = names([run.folder for run in runs])
+        lines = [head]
+        for name, run in zip(called, runs, strict=True):
+            if run.status == "running":
+                shown = [f"{key.split('/')[0]} {value:.2%}" for key, value in run.metrics.items()]
+                lines.append(Text("  ".join(["", name, run.progress, *shown]), overflow="ellipsis", no_wrap=True))
+        return Group(*lines[:MOST_LINES])
+
+    # --- what is left on disk
+
+    def _file(self) -> Path | None:
+        """`<sweep folder>/sweeps/<name>-<digits of its runs>.json`; None before a run of it has begun: a refused sweep leaves
+        nothing."""
+        if not any("process" in run.record for run in self.runs):
+            return None
+        root = self.runs[0].folder.parent.parent
+        folders = sorted(os.path.relpath(run.folder, root) for run in self.runs)
+        return root / SWEEPS / f"{self.name}-{hashlib.sha256(chr(10).join(folders).encode()).hexdigest()[:8]}.json"
+
+    def _write(self) -> None:
+        """The list of runs for `sweep status`; its time is renewed as a sign of life."""
+        path = self._file()
+        if path is None:
+            return
+        if self._written == len(self.runs) and path.exists():
+            if heartbeat.age(path) > heartbeat.BEAT_SECONDS:
+                os.utime(path)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            "name": self.name,
+            "command": shlex.join(["python", "-m", "resnet_lit.train", *sys.argv[1:]]),
+            "process": records.process(),
+            "started": records.now(),
+            "runs": _members(self.cells, path.parent.parent),
+        }
+        records.write_text(path, json.dumps(content, indent=1) + "\n")
+        self._written = len(self.runs)
+
+    def results(self) -> Path | None:
+        """Write what came of the runs as CSV; None where none has begun."""
+        path = self._file()
+        if path is None:
+            return None
+        self._write()
+        members = zip(self.runs, _members(self.cells, path.parent.parent), strict=True)
+        known = [dataclasses.replace(run, values=member["values"]) for run, member in members]
+        csv = path.with_suffix(".csv")
+        records.write_text(csv, as_csv(known))
+        return csv
+
+
+def _members(cells: Sequence[Cell], root: Path) -> list[Record]:
+    """The runs of a sweep: folder, relative cost, and the values in which they differ."""
+    cells = tuple(cells)
+    values = [{key: value for key, value in flatten(cell.config).items() if changes_result(key)} for cell in cells]
+    keys = sorted({key for one in values for key in one})
+    swept = [key for key in keys if len({show(one.get(key)) for one in values}) > 1]
+    return [
+        {
+            "folder": os.path.relpath(cell.folder, root),
+            "cost": cost(cell.config),
+            "values": {key: one[key] for key in swept if key in one},
+        }
+        for cell, one in zip(cells, values, strict=True)
+    ]
+
+
+def cost(config: Config) -> float:
+    """What a run costs, to be compared with others of its sweep: multiply-adds times images; images of a network of one's own."""
+    trainer, data = config.trainer, config.data
+    images = float((trainer.max_epochs or 1) * (data.limit_train or TRAINING_IMAGES))
+    if trainer.max_steps > 0:
+        images = min(images, trainer.max_steps * data.batch_size * trainer.accumulate_grad_batches)
+    if config.model.target != RESNET:
+        return images
+    return images * count_multiply_adds(architecture(config.model, image_size=data.image_size or 32))
+
+
+def _mark(run: Standing) -> tuple[str, Any]:
+    """Tells one ending of a run from another."""
+    return run.status, run.record.get("ended")
+
+
+def _changed(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None

@@ -1,0 +1,24 @@
+"""A callback that holds runs in their second epoch until a file appears; for tests of processes that meet each other.
+
+`+callbacks.held._target_=held.Held`, with this folder on PYTHONPATH.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+class Held(Callback):
+    """seeds: of the runs that wait. until: the file that lets them go on."""
+
+    def __init__(self, seeds: Sequence[int], until: str) -> None:
+        self.seeds, self.until = seeds, Path(until)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        while trainer.current_epoch == 1 and int(os.environ["PL_GLOBAL_SEED"]) in self.seeds and not self.until.exists():
+            time.sleep(0.05)
