@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train test quick lint check format bench tensorboard wheel clean
+.PHONY: help setup demo train test quick lint check format bench tensorboard wheel bundle clean
 
 help:  ## list the tasks
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ tensorboard: $(READY)  ## open TensorBoard on outputs/
 
 wheel: $(READY)  ## build the wheel into dist/
 	$(RUN) -m build --wheel --no-isolation
+
+bundle: $(READY)  ## package, conf and what a machine without network lacks, in one dist/resnet_lit-….tar.gz
+	$(RUN) bundle/make.py
 
 clean:  ## remove what was built; outputs/ is never touched
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -58,7 +58,9 @@ def prepare(config: DictConfig) -> None:
     try:
         lock.acquire()
     except Timeout:
-        print(f"hydra.sweeper.study_name={name}: another process is at this search; wait for it, or end it first", file=sys.stderr)
+        print(
+            f"hydra.sweeper.study_name={name}: another process is at this search; wait for it, or end it first", file=sys.stderr
+        )
         sys.exit(BUSY)
     done = repair(study)
     with open_dict(config):
@@ -70,7 +72,8 @@ def prepare(config: DictConfig) -> None:
 
 def _axes(config: DictConfig) -> list[str]:
     """The words of the search space, sorted: those of the sweeper's params and those typed."""
-    words = [f"{key}={value}" for key, value in (OmegaConf.to_container(config.hydra.sweeper.params or {}) or {}).items()]  # type: ignore[union-attr]
+    params = OmegaConf.to_container(config.hydra.sweeper.params or OmegaConf.create({}))
+    words = [f"{key!s}={value}" for key, value in params.items()]  # type: ignore[union-attr]
     words += [str(word) for word in config.hydra.overrides.task]
     last = {word.get_key_element(): word for word in OverridesParser.create().parse_overrides(words)}  # a typed one replaces
     return sorted(str(word.input_line) for word in last.values() if word.is_sweep_override())
@@ -131,7 +134,9 @@ def close() -> None:
 def summary(study: Study, wanted: int) -> str:
     """How many trials have a value, and the best of them. wanted: how many are to have one."""
     valued: list[Any] = [trial for trial in study.trials if trial.value is not None]
-    lines = [f"search {study.study_name}: {len(valued)} of {wanted} trials" + ("" if len(valued) >= wanted else "; type it again")]
+    lines = [
+        f"search {study.study_name}: {len(valued)} of {wanted} trials" + ("" if len(valued) >= wanted else "; type it again")
+    ]
     if valued:
         best = max(valued, key=lambda trial: trial.value)
         words = " ".join(f"{key}={value}" for key, value in best.params.items())

@@ -16,10 +16,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class Casualties(Callback):
-    """raises, killed, orphaned: seeds whose run raises, is killed, loses the worker that started it, in its second epoch."""
+    """raises, killed, orphaned: seeds whose run raises, is killed, loses the worker that started it, in its second epoch.
 
-    def __init__(self, raises: Sequence[int] = (), killed: Sequence[int] = (), orphaned: Sequence[int] = ()) -> None:
-        self.raises, self.killed, self.orphaned = raises, killed, orphaned
+    nth: which run beside the others in its folder raises, from 1; 0: none.
+    """
+
+    def __init__(
+        self, raises: Sequence[int] = (), killed: Sequence[int] = (), orphaned: Sequence[int] = (), nth: int = 0
+    ) -> None:
+        self.raises, self.killed, self.orphaned, self.nth = raises, killed, orphaned, nth
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         told = {"gpus": os.environ.get("CUDA_VISIBLE_DEVICES"), "threads": torch.get_num_threads()}
@@ -29,6 +34,9 @@ class Casualties(Callback):
         seed, once = int(os.environ["PL_GLOBAL_SEED"]), Path(trainer.default_root_dir) / "had its accident"
         if trainer.current_epoch == 0 or once.exists():
             return
+        if self.nth and len(list(once.parent.parent.glob("*/result.json"))) == self.nth:
+            once.touch()
+            raise RuntimeError("an accident")
         if seed in (*self.raises, *self.killed, *self.orphaned):
             once.touch()
         if seed in self.raises:

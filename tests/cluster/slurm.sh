@@ -115,6 +115,7 @@ END
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort=$dbd_port
+AccountingStoragePass=$folder/munge.socket
 END
     slurmdbd
     wait_for slurmdbd sacctmgr --immediate show cluster
