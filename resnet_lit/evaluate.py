@@ -8,8 +8,9 @@ data=…, data.root=… and the other values of data are those of resnet_lit.tra
 part=test|validation|train|all (default test); --last, the last weights instead of the chosen ones.
 
 Prints accuracy with its interval, loss, calibration error and each class, and writes evaluation.json, outputs.npz (targets and
-logits, in the data's order) and confusion_matrix.png to <run>/evaluations/<data>-<part>/. The same question again is answered
-from there. Exit status: 0, or 2 where nothing could be done.
+logits, in the data's order), confusion_matrix.png and evaluation.html (a page: confusion matrix, classes, calibration, the most
+confident mistakes as pictures) to <run>/evaluations/<data>-<part>/. The same question again is answered from there.
+Exit status: 0, or 2 where nothing could be done.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from resnet_lit.train import literal
 from resnet_lit.typed import ConfigError, Refused
 
 PARTS = ("test", "validation", "train", "all")
-RESULT, OUTPUTS, PICTURE = "evaluation.json", "outputs.npz", "confusion_matrix.png"
+RESULT, OUTPUTS, PICTURE, EVALUATION = "evaluation.json", "outputs.npz", "confusion_matrix.png", "evaluation.html"
 
 
 def main() -> None:
@@ -96,7 +97,7 @@ def evaluate(run: str | Path, words: list[str], *, part: str = "test", last: boo
     name = f"{about['variant']}-{about['hash'][:10]}-{part}{'-last' if last else ''}"
     folder = Path(run) / "evaluations" / name
     asked = {"run": str(run), "checkpoint": trained.checkpoint.name, "sha256": _sha256(trained.checkpoint), "data": about}
-    if (known := _known(folder / RESULT, asked)) is not None:
+    if (known := _known(folder / RESULT, asked)) is not None and (folder / EVALUATION).exists():
         return folder, known
 
     import torch
@@ -107,7 +108,7 @@ def evaluate(run: str | Path, words: list[str], *, part: str = "test", last: boo
     logits = torch.cat(list(trained.logits(batches))).numpy()
     answers = Answers(logits, labels[targets], trained.classes)
     found = {**asked, "evaluated": records.now(), "git": records.git(), **as_data(answers)}
-    _write(folder, found, answers)
+    _write(folder, found, answers, images)
     return folder, found
 
 
@@ -175,17 +176,19 @@ def as_data(answers: Any) -> dict[str, Any]:
     }
 
 
-def _write(folder: Path, found: dict[str, Any], answers: Any) -> None:
+def _write(folder: Path, found: dict[str, Any], answers: Any, images: np.ndarray) -> None:
     import torch
     from torchvision.io import write_png
 
     from resnet_lit.callbacks.images import confusion_picture
+    from resnet_lit.reporting.page import write_evaluation
 
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / OUTPUTS, targets=answers.targets, logits=answers.logits)
     if len(answers.classes) <= 50:
         picture = confusion_picture(torch.from_numpy(answers.confusion), list(answers.classes))
         write_png(picture, str(folder / PICTURE))
+    write_evaluation(found, answers, images, folder)
     records.write_text(folder / RESULT, json.dumps(found, indent=1) + "\n")
 
 

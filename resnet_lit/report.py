@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_lit.record import RESULT
+from resnet_lit.reporting.contents import Table
 from resnet_lit.typed import Refused
 
 OUTPUTS, REPORT = "outputs", "report"
@@ -154,7 +155,7 @@ def write(wanted: Wanted) -> int:
         from resnet_lit.reporting.views import comparison_tables
 
         for table in comparison_tables(report.comparison):
-            print("\n".join(markdown.table(table, "#")))
+            _show(table)
     runs = [run for section in report.sections for run in section.runs]
     cells = sum(len(section.cells) for section in report.sections)
     unfinished = sum(not run.counts for run in runs)
@@ -165,6 +166,21 @@ def write(wanted: Wanted) -> int:
         + f"; written to {folder / ('report.html' if wanted.html else 'report.md')}"
     )
     return sum(run.status == "running" for run in runs)
+
+
+def _show(table: Table) -> None:
+    """A table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table as Rows
+    from rich.text import Text
+
+    rows = Rows(box=None, pad_edge=False, header_style="bold")
+    for name in table.head:
+        rows.add_column(Text(name), overflow="fold")
+    for row in table.rows:
+        rows.add_row(*map(Text, row))
+    Console(width=None if sys.stdout.isatty() else 1000).print(rows)
+    print(f"{table.note}\n" if table.note else "")
 
 
 def watch(wanted: Wanted, *, every: float = 5.0, patience: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:

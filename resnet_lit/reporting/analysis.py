@@ -36,8 +36,8 @@ def chooses(section: Section) -> str:
 def ranking(section: Section) -> tuple[Ranked, ...]:
     """The cells, best first by what the protocol chooses on, each with the distance of its test accuracy from the best one's.
 
-    Corrected over all of them. Under protocol=holdout the distance may be negative: the best on the validation part need not be the
-    best on the test set, and its test accuracy is no worse for the choice. Under protocol=paper it is optimistic.
+    Corrected over all of them. Under protocol=holdout the distance may be negative: the best on the validation part need not be
+    the best on the test set, and its test accuracy is no better for having been chosen. Under protocol=paper it is optimistic.
     """
     by = chooses(section)
     cells = sorted(section.measured, key=lambda cell: accuracy(cell, by), reverse=True)

@@ -9,11 +9,10 @@ from resnet_lit.reporting.charts import Chart, Column, Row, Spec, names_axis, sh
 
 
 def bars(name: str, title: str, caption: str, rows: Sequence[Row], columns: Sequence[Column], axis: str, **about: Any) -> Chart:
-    """A bar for each `label`, `value` long, `text` at its end; an interval `low` to `high` where the rows have one."""
+    """A bar for each `label`, `value` long, `text` at its end."""
     share = next(column.kind for column in columns if column.field == "value") == "share"
-    zero = about.pop("zero", True)
-    x = share_axis("value", axis, zero=zero, grid=True) if share else {"field": "value", "type": "quantitative", "title": axis}
-    x["scale"] = {"zero": zero, "nice": True}
+    x: Spec = share_axis("value", axis, grid=True) if share else {"field": "value", "type": "quantitative", "title": axis}
+    x["scale"] = {"zero": True, "nice": True}
     y, tip = names_axis("label", 1), tooltip(*columns)
     layers: list[Spec] = [
         {
@@ -22,21 +21,15 @@ def bars(name: str, title: str, caption: str, rows: Sequence[Row], columns: Sequ
         },
         {
             "mark": {"type": "text", "align": "left", "dx": 8, "color": "@ink"},
-            "encoding": {"x": {**x, "field": "end"}, "y": y, "text": {"field": "text"}, "tooltip": tip},
+            "encoding": {"x": x, "y": y, "text": {"field": "text"}, "tooltip": tip},
         },
     ]
-    if any("low" in row for row in rows):
-        rule = {"type": "rule", "strokeWidth": 1.6, "color": "@ink"}
-        layers.insert(
-            1, {"mark": rule, "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, "tooltip": tip}}
-        )
-    filled = tuple({"end": row.get("high", row["value"]), **row} for row in rows)
     return Chart(
         name,
         title,
         caption,
         {"data": {"name": "rows"}, "height": 26 * max(len(rows), 1), "layer": layers},
-        filled,
+        tuple(rows),
         tuple(columns),
         **about,
     )

@@ -64,14 +64,32 @@ def tooltip(*columns: Column) -> list[Spec]:
     ]
 
 
-def share_axis(field: str, title: str, *, zero: bool = False, **axis: Any) -> Spec:
+def measured(*columns: Column) -> list[Spec]:
+    """A tooltip of a mean with its spread: `said` gives its texts, as a single run has neither interval nor deviation."""
+    plain = [column for column in columns if column.field not in ("low", "high", "sd")]
+    texts: list[Spec] = [{"field": "interval", "type": "nominal", "title": "95 % interval"}]
+    if len(columns) - len(plain) > 2:
+        texts.append({"field": "spread", "type": "nominal", "title": "standard deviation"})
+    return [*tooltip(*plain), *texts]
+
+
+def said(form: str = PERCENT) -> list[Spec]:
+    """Transforms that write the interval and the deviation of a row as text."""
+    ends = f"format(datum.low, '{form}') + ' to ' + format(datum.high, '{form}')"
+    return [
+        {"calculate": f"isValid(datum.low) ? {ends} : 'needs two runs'", "as": "interval"},
+        {"calculate": f"isValid(datum.sd) ? format(datum.sd, '{form}') : 'needs two runs'", "as": "spread"},
+    ]
+
+
+def share_axis(field: str, title: str, **axis: Any) -> Spec:
     """An accuracy on a continuous axis, in %."""
     return {
         "field": field,
         "type": "quantitative",
         "title": title,
         "axis": {"format": ".3~%", "tickCount": 6, **axis},
-        "scale": {"zero": zero, "nice": True, "padding": 6},
+        "scale": {"zero": False, "nice": True, "padding": 6},
     }
 
 
@@ -113,7 +131,7 @@ def intervals(name: str, title: str, caption: str, rows: Sequence[Row], singles:
     rows: label, mean, low, high, sd, n; singles: label, run, value.
     """
     columns = (Column("label", "cell"), *INTERVAL)
-    y, tip = names_axis("label", len(rows)), tooltip(*columns)
+    y, tip = names_axis("label", len(rows)), measured(*columns)
     layers = [
         {
             "data": {"name": "singles"},
@@ -139,7 +157,7 @@ def intervals(name: str, title: str, caption: str, rows: Sequence[Row], singles:
             "encoding": {"x": share_axis("mean", axis), "y": y, "tooltip": tip, "color": {"value": "@series1"}},
         },
     ]
-    spec = {"data": {"name": "rows"}, "height": STEP * max(len(rows), 1), "layer": layers}
+    spec = {"data": {"name": "rows"}, "transform": said(), "height": STEP * max(len(rows), 1), "layer": layers}
     return Chart(name, title, caption, spec, tuple(rows), columns, (("singles", tuple(singles)),), **about)
 
 
@@ -169,7 +187,7 @@ def differences(name: str, title: str, caption: str, rows: Sequence[Row], **abou
 
 def _around_zero(count: int, columns: Sequence[Column], axis: str, colour: Spec) -> Spec:
     """Points with intervals about a line at zero, one row for each label."""
-    y, tip = names_axis("label", count), tooltip(*columns)
+    y, tip = names_axis("label", count), measured(*columns)
     x: Spec = {"field": "points", "type": "quantitative", "title": axis, "axis": {"tickCount": 6}, "scale": {"padding": 8}}
     layers: list[Spec] = [
         {"mark": {"type": "rule", "color": "@muted", "strokeDash": [4, 3]}, "encoding": {"x": {"datum": 0}}},
@@ -182,7 +200,7 @@ def _around_zero(count: int, columns: Sequence[Column], axis: str, colour: Spec)
             "encoding": {"x": x, "y": y, "color": colour, "tooltip": tip},
         },
     ]
-    return {"data": {"name": "rows"}, "height": STEP * max(count, 1), "layer": layers}
+    return {"data": {"name": "rows"}, "transform": said("+.2f"), "height": STEP * max(count, 1), "layer": layers}
 
 
 def heat_map(
@@ -268,7 +286,7 @@ def curves(
         Column("n", "runs", "count"),
     )
     parts = list(dict.fromkeys(row["part"] for row in rows))
-    y = share_axis("mean", axis) if share else {"field": "mean", "type": "quantitative", "title": axis}
+    y: Spec = share_axis("mean", axis) if share else {"field": "mean", "type": "quantitative", "title": axis}
     y["scale"] = {"zero": False, "nice": True}
     x: Spec = {
         "field": "epoch",
@@ -320,21 +338,23 @@ def curves(
         },
     ]
     if level is not None:
-        layers += _across(level[0])
+        layers += _across(level[0], left=share)
     spec = {"data": {"name": "rows"}, "height": 260, "encoding": {"x": x}, "layer": layers}
     more = (("level", ({"value": level[0], "text": level[1]},)),) if level else ()
     return Chart(name, title, caption, spec, tuple(rows), columns, more, **about)
 
 
-def _across(value: float) -> list[Spec]:
-    """A line across a chart of curves at one value, and its text at the right end."""
+def _across(value: float, *, left: bool) -> list[Spec]:
+    """A line across a chart of curves at one value, and its text at the end where there are no curves in its way."""
     data, y = {"name": "level"}, {"datum": value}
     rule = {"type": "rule", "strokeDash": [1, 3], "strokeWidth": 1.6, "color": "@series2"}
-    text = {"type": "text", "align": "right", "baseline": "bottom", "dy": -4, "color": "@series2", "fontWeight": 600}
+    text = {"type": "text", "baseline": "bottom", "dy": -4, "dx": 4 if left else 0, "color": "@series2", "fontWeight": 600}
+    text["align"] = "left" if left else "right"
     right = {"value": {"expr": "width"}}
+    end = {"value": 0} if left else right
     return [
         {"data": data, "mark": rule, "encoding": {"x": {"value": 0}, "x2": right, "y": y}},
-        {"data": data, "mark": text, "encoding": {"x": right, "y": y, "text": {"field": "text"}}},
+        {"data": data, "mark": text, "encoding": {"x": end, "y": y, "text": {"field": "text"}}},
     ]
 
 

@@ -32,7 +32,7 @@ def library() -> str:
             return text
     import vl_convert
 
-    text = str(vl_convert.javascript_bundle())
+    text = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         records.write_text(kept, f"{_mark(text)}\n{text}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from resnet_lit.reporting import views
 from resnet_lit.reporting.contents import Report, Table
 
+MADE = "% python -m resnet_lit.report"
 LEFT_OUT = ("why", "our cell", "folder")  # columns too wide for paper; report.md has them
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -33,6 +34,9 @@ def write(report: Report, folder: Path) -> list[Path]:
     """Write tables/<name>.tex for the paper's tables, the orders, and those of each section. Returns the paths."""
     directory = folder / "tables"
     directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob("*.tex"):  # of an earlier report, whose sections may have been others
+        if old.read_text(encoding="utf-8", errors="replace").startswith(MADE):
+            old.unlink()
     paths = []
     for name, table in _named(report):
         path = directory / f"{name}.tex"
@@ -64,6 +68,7 @@ def longtable(table: Table) -> str:
     caption = f"{table.title}." + (f" {table.note}" if table.note else "")
     head = _row(table.head, kept)
     lines = [
+        MADE,
         rf"\begin{{longtable}}{{{columns}}}",
         rf"\caption{{{escape(caption)}}}\\",
         r"\toprule",

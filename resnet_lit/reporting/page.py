@@ -9,7 +9,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from resnet_lit.reporting import figures, onerun, plots
+from resnet_lit.reporting.answers import Answers
 from resnet_lit.reporting.cells import Section
 from resnet_lit.reporting.charts import Chart
 from resnet_lit.reporting.contents import Analysis, Claim, Comparison, Report, Table
@@ -18,7 +21,7 @@ from resnet_lit.reporting.rendering import Fact, points, render, signed, text_of
 from resnet_lit.reporting.runs import Run
 from resnet_lit.typed import flatten, show
 
-PAGE = "report.html"
+PAGE, EVALUATION = "report.html", "evaluation.html"
 LIMITS = {"cells": 300, "unfinished": 200, "runs": 300, "problems": 200, "contrasts": 12}
 
 
@@ -50,6 +53,30 @@ def write(report: Report, folder: Path) -> list[Path]:
     page = folder / PAGE
     page.write_text(render("report.html", folder, about), encoding="utf-8")
     return [page, *figures.write(_charts(about), folder)]
+
+
+def write_evaluation(found: dict[str, Any], answers: Answers, images: np.ndarray, folder: Path) -> Path:
+    """Write evaluation.html and figures/ of one evaluation: `found` as in evaluation.json, images (N, C, H, W) uint8."""
+    data, (low, high) = found["data"], found["interval"]
+    places = onerun.most_confident(answers)
+    shown = onerun.Shown(tuple(onerun.of_answers(answers)), onerun.pictures(answers, places, images[places]))
+    facts = [
+        Fact("accuracy", f"{points(found['accuracy'])} %", f"{points(low)} to {points(high)} for other such images", big=True),
+        Fact("loss", f"{found['loss']:.4f}", big=True),
+        Fact("calibration error", f"{points(found['calibration_error'])} %", big=True),
+        Fact("images", f"{data['images']:,}", f"{data['variant']}, {data['part']}"),
+        Fact("weights", found["checkpoint"], f"sha256 {found['sha256'][:16]}"),
+        Fact("evaluated", found["evaluated"].replace("T", " ").replace("+00:00", " UTC")),
+        Fact("run", found["run"], code=True, all=True),
+    ]
+    contents = [{"title": group.title, "anchor": group.anchor, "inside": []} for group in shown.groups]
+    contents += [{"title": "Most confident mistakes", "anchor": "mistakes", "inside": []}] if shown.mistakes else []
+    title = f"{data['variant']}, {data['part']}: {points(found['accuracy'])} % right"
+    page = folder / EVALUATION
+    about = {"shown": shown, "facts": facts, "contents": contents, "title": title}
+    page.write_text(render("evaluation.html", folder, about), encoding="utf-8")
+    figures.write((chart for group in shown.groups for chart in group.charts), folder)
+    return page
 
 
 def _part(analysis: Analysis, prefix: str, label: plots.Labels) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _effects(analysis: Analysis, prefix: str) -> Group:
     drawn += [_grid(found, prefix) for found in grids[:PAIRS]]
     more = _capped(len(effects.interactions), len(grids[:PAIRS]), "pairs of factors, the strongest interaction first")
     text = "What the swept values do to test accuracy, the others held." + more
-    notes = ()
+    notes: tuple[str, ...] = ()
     if effects.confounded:
         names = ", ".join(effects.confounded)
         notes = (f"These factors change only together in these runs, so their effects cannot be told apart: {names}.",)
@@ -160,7 +160,7 @@ def _grid(found: Interaction, prefix: str) -> Chart:
         Column("n", "runs", "count"),
     )
     caption = (
-        f"Mean test accuracy in %; the darkest square is the best here, the palest the worst. "
+        "Mean test accuracy in %; the stronger its colour, the better a square is among these. "
         f"Whether the effect of one depends on the other: {_p(found.p)}."
     )
     name = f"{prefix}grid-{slug(found.first)}-{slug(found.second)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from resnet_lit.reporting.charts import INTERVAL, Chart, Column, Row, Spec, share_axis, tooltip
+from resnet_lit.reporting.charts import INTERVAL, Chart, Column, Row, Spec, measured, said, share_axis, tooltip
 
 
 def front(name: str, title: str, caption: str, rows: Sequence[Row], axis: str, across: str, *, log: bool, **about: Any) -> Chart:
@@ -17,7 +17,7 @@ def front(name: str, title: str, caption: str, rows: Sequence[Row], axis: str, a
     x: Spec = {"field": "x", "type": "quantitative", "title": across, "axis": {"format": "~s", "grid": False, "tickCount": 5}}
     x["scale"] = {"type": "log" if log else "linear", "zero": False, "nice": True, "padding": 12}
     on = {"condition": {"test": "datum.front", "value": "@series2"}, "value": "@series1"}
-    tip = tooltip(*columns)
+    tip = measured(*columns)
     layers: list[Spec] = [
         {
             "transform": [{"filter": "datum.front"}],
@@ -31,7 +31,7 @@ def front(name: str, title: str, caption: str, rows: Sequence[Row], axis: str, a
         _dots(tip, "!datum.front", size=60, color="@series1", opacity=0.8),
         _dots(tip, "datum.front", size=110, color="@series2", shape="diamond", opacity=1),
     ]
-    spec = {"data": {"name": "rows"}, "height": 260, "encoding": {"x": x}, "layer": layers}
+    spec = {"data": {"name": "rows"}, "transform": said(), "height": 260, "encoding": {"x": x}, "layer": layers}
     return Chart(name, title, caption, spec, tuple(rows), columns, **about)
 
 

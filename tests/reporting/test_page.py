@@ -1,0 +1,228 @@
+"""The page of the report as a file: what stands in it, escaped, capped and without a request to the network."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_runs import CLASSES, make_paper_run, make_run
+
+from resnet_lit.reporting import figures, page
+from resnet_lit.reporting.answers import Answers
+from resnet_lit.reporting.build import build
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+@pytest.fixture
+def _without_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No library in the page and no figure files: they take seconds."""
+    monkeypatch.setattr(figures, "library", lambda: "")
+    monkeypatch.setattr(figures, "write", lambda charts, folder: [folder / f"figures/{chart.name}.svg" for chart in charts])
+
+
+pytestmark = pytest.mark.usefixtures("_without_drawing")
+
+
+def written(runs: Path, **options) -> str:
+    return page.write(build([runs], command="as typed", **options), runs / "report")[0].read_text()
+
+
+def charts_of(text: str) -> dict[str, dict]:
+    found = re.findall(r'id="chart-([^"]+)">.*?<script type="application/json">(.*?)</script>', text, re.DOTALL)
+    return {name: json.loads(data) for name, data in found}
+
+
+def grid(folder: Path, **options) -> None:
+    for batch in (32, 64):
+        for optimizer in ("sgd", "adam"):
+            for seed in (0, 1):
+                accuracy = 0.9 + batch / 1e4 + 0.002 * seed
+                values = {
+                    "data.batch_size": batch,
+                    "optimizer.name": optimizer,
+                    "optimizer.lr": 0.1 if optimizer == "sgd" else 0.001,
+                }
+                make_run(folder / f"{batch}-{optimizer}-{seed}", values, seed=seed, accuracy=accuracy, **options)
+
+
+def test_a_sweep_has_its_table_and_its_charts(tmp_path) -> None:
+    grid(tmp_path)
+    text = written(tmp_path)
+    drawn = charts_of(text)
+    assert {"cells", "effects", "curves-accuracy", "curves-loss", "final-best", "gap"} <= drawn.keys()
+    assert any(name.startswith("grid-") for name in drawn)  # the heat map of the two factors
+    assert drawn["cells"]["tables"]["rows"]["label"][0] == "adam · batch_size=64"
+    assert "90.74 <small>± 0.14</small>" in text  # mean and standard deviation of 0.9064 and 0.9084
+    assert "Published CIFAR-10 numbers do not compare with cifar10-jpeg" in text
+    for chart in drawn.values():
+        lengths = {len(column) for column in chart["tables"]["rows"].values()}
+        assert len(lengths) == 1
+
+
+def test_the_paper_stands_in_every_report(tmp_path) -> None:
+    grid(tmp_path)
+    text = written(tmp_path)
+    for name in ("Figure 1:", "Figure 4:", "Figure 5", "Figure 6", "Figure 11", "Figure 12", "93.15%"):
+        assert name in text
+    assert text.count('id="audit-') - text.count('id="audit-title"') == 8
+    assert 'class="word none">not measured<' in text
+
+
+def test_the_papers_figures_are_drawn_from_runs_that_repeat_them(tmp_path) -> None:
+    for seed in (0, 1):
+        make_paper_run(tmp_path / str(seed), "model4_sgd_momentum", seed=seed, accuracy=0.951)
+    drawn = charts_of(written(tmp_path))
+    figure = drawn["paper-figure-4-accuracy"]
+    assert figure["tables"]["level"] == {"value": [0.9514], "text": ["paper 95.14%"]}
+    assert set(figure["tables"]["rows"]["part"]) == {"test", "training"}
+    assert "paper-figure-1-accuracy" not in drawn
+
+
+def test_what_comes_from_a_run_is_text(tmp_path) -> None:
+    make_run(tmp_path / "a", {"name": HOSTILE, "data.batch_size": 32}, accuracy=0.8)
+    make_run(tmp_path / "b", {"name": HOSTILE, "data.batch_size": 64}, status="failed", reason=HOSTILE)
+    (tmp_path / HOSTILE.replace("/", "")).mkdir()
+    (tmp_path / HOSTILE.replace("/", "") / "result.json").write_text("{")
+    text = written(tmp_path)
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(" in text
+    one = tmp_path / "one"
+    make_run(one / "run", {"name": HOSTILE}, outputs=True, data=_data(classes=[HOSTILE, *CLASSES[1:]]))
+    text = written(one)
+    assert "<script>alert" not in text
+    assert HOSTILE in charts_of(text)["confusion"]["tables"]["rows"]["row"]
+    assert text.count("<script") == text.count("</script>")
+
+
+def _data(**changed) -> dict:
+    return {"variant": "cifar10-jpeg", "hash": "0" * 64, "sizes": {"test": 10_000}, **changed}
+
+
+def test_the_page_may_ask_nothing_of_the_network(tmp_path) -> None:
+    make_run(tmp_path / "run", outputs=True)
+    text = written(tmp_path)
+    assert "default-src 'none'" in text
+    assert not re.findall(r'(?:src|href)="(?!#|data:|figures/|\.\./)[^"]*"', text)
+
+
+def test_runs_that_did_not_finish_are_named_with_their_reason(tmp_path) -> None:
+    make_run(tmp_path / "good")
+    for seed, status in enumerate(("failed", "diverged", "interrupted"), 1):
+        make_run(tmp_path / status, seed=seed, status=status)
+    text = written(tmp_path)
+    for status in ("failed", "diverged", "interrupted"):
+        assert f"made to be {status}" in text
+        assert str(tmp_path / status) in text
+    assert "1 failed" in text
+
+
+def test_what_is_left_out_is_named(tmp_path) -> None:
+    make_run(tmp_path / "good")
+    record = make_run(tmp_path / "edited", seed=1) / "result.json"
+    record.write_text(record.read_text().replace("0.9", "0.99", 1))
+    text = written(tmp_path)
+    assert "1 folder was left out" in text
+    assert str(tmp_path / "edited") in text
+
+
+def test_kinds_of_runs_have_a_section_each(tmp_path) -> None:
+    make_run(tmp_path / "a")
+    make_run(tmp_path / "b", variant="cifar10", protocol="paper")
+    make_run(tmp_path / "c", scale="smoke")
+    text = written(tmp_path)
+    assert "These runs are of 3 kinds" in text
+    assert "the numbers say nothing" in text
+    assert "test accuracy is optimistic" in text
+    anchors = re.findall(r'<section id="([^"]+)"', text)
+    assert len(anchors) == len(set(anchors)) == 5  # three, the paper, the audit
+    assert len(set(charts_of(text))) == text.count('<figure class="chart')  # no name twice
+
+
+def test_what_is_drawn_of_many_cells_is_capped_and_says_so(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(page.LIMITS, "cells", 20)
+    for number in range(45):
+        make_run(tmp_path / str(number), {"data.batch_size": number + 1}, accuracy=0.5 + number / 100)
+    text = written(tmp_path)
+    assert "Drawn: the first 40 of 45 cells." in text
+    assert "Shown: the first 20 of 45 cells; all are in cells.csv." in text
+    assert len(charts_of(text)["cells"]["tables"]["rows"]["label"]) == 40
+    assert len(set(charts_of(text)["curves-accuracy"]["tables"]["rows"]["cell"])) == 10
+
+
+def test_one_run_shows_its_answers_its_mistakes_and_its_time(tmp_path) -> None:
+    make_run(tmp_path / "run", accuracy=0.9, outputs=True)
+    text = written(tmp_path)
+    drawn = charts_of(text)
+    assert {"confusion", "per-class", "reliability", "time", "curves-accuracy"} <= drawn.keys()
+    assert sum(drawn["confusion"]["tables"]["rows"]["count"]) == 10_000
+    assert text.count('<img src="data:image/png;base64,') == 8
+    assert "Expected calibration error" in text
+    assert sum(drawn["time"]["tables"]["rows"]["value"]) == pytest.approx(3600)
+    assert "data.batch_size" in text  # its config
+
+
+def test_answers_that_cannot_be_read_are_named(tmp_path) -> None:
+    folder = make_run(tmp_path / "run", accuracy=0.9, outputs=True)
+    (folder / "test_outputs.npz").write_bytes(b"cut short")
+    text = written(tmp_path)
+    assert "test_outputs.npz: cannot be read" in text
+    assert "confusion" not in charts_of(text)
+
+
+def test_a_comparison_shows_both_sides(tmp_path) -> None:
+    for seed in range(3):
+        make_run(tmp_path / f"a{seed}", {"data.batch_size": 32}, seed=seed, accuracy=0.9 + 0.001 * seed)
+        make_run(tmp_path / f"b{seed}", {"data.batch_size": 64}, seed=seed, accuracy=0.88 + 0.0012 * seed)
+    text = written(tmp_path, compared=(str(tmp_path / "a0"), str(tmp_path / "b0")))
+    assert "A beside B" in text
+    assert "data.batch_size" in text
+    drawn = charts_of(text)
+    assert {"compared-accuracy", "compared-differences"} <= drawn.keys()
+    assert len(set(drawn["compared-accuracy"]["tables"]["rows"]["cell"])) == 2
+
+
+def test_no_runs_make_a_page_too(tmp_path) -> None:
+    text = written(tmp_path)
+    assert "No whole run lies in" in text
+    assert "What does not add up in the paper" in text
+
+
+def test_an_evaluation_has_the_same_page(tmp_path) -> None:
+    random = np.random.default_rng(0)
+    targets = random.integers(0, 10, 200)
+    logits = random.normal(0, 1, (200, 10)) + 2 * np.eye(10)[targets]
+    answers = Answers(logits, targets, CLASSES)
+    images = random.integers(0, 256, (200, 1, 8, 8), dtype=np.uint8)  # grey
+    about = {"variant": "folder", "part": "all", "images": 200}
+    found = {
+        "run": HOSTILE,
+        "checkpoint": "best.ckpt",
+        "sha256": "0" * 64,
+        "data": about,
+        "evaluated": "2026-01-01T00:00:00+00:00",
+    }
+    found |= {"accuracy": answers.accuracy, "interval": [0.5, 0.9], "loss": 1.0, "calibration_error": 0.1}
+    text = page.write_evaluation(found, answers, images, tmp_path).read_text()
+    assert {"confusion", "per-class", "reliability", "confidence"} <= charts_of(text).keys()
+    assert 0 < text.count('<img src="data:image/png;base64,') <= 24
+    assert "<script>alert" not in text
+
+
+@pytest.mark.slow
+def test_the_library_is_made_again_where_its_kept_copy_is_damaged(tmp_path, monkeypatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("RESNET_LIT_CACHE", str(tmp_path))
+    figures.library.cache_clear()
+    first = figures.library()
+    assert "vegaEmbed" in first
+    assert "</script" not in first
+    (kept,) = tmp_path.iterdir()
+    assert kept.read_text().endswith(first)
+    kept.write_text(kept.read_text()[:1000])
+    figures.library.cache_clear()
+    assert figures.library() == first
+    figures.library.cache_clear()
