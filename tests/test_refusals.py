@@ -122,7 +122,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused(command, tmp_path) -
 @pytest.mark.parametrize("words", [("hydra.run.dir=mine/x/new/run",), ("-m", "hydra.sweep.dir=mine", "name=x")])
 def test_what_is_refused_takes_away_its_own_folders_and_no_others(command, tmp_path, words) -> None:
     (tmp_path / "mine" / "x").mkdir(parents=True)
-    ended = command("+experiment=digits", "data=folder", "data.root=nowhere", *words)
+    ended = command(*words, "+experiment=digits", "data=folder", "data.root=nowhere")
     assert "data.root=nowhere: no images are there" in ended.stdout + ended.stderr
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} - {"mine/multirun.yaml"} == {"mine", "mine/x"}
 
