@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +34,7 @@ log = logging.getLogger("resnet_lit")
 
 LOOK_SECONDS = 1.0  # between two looks at the folders, or twenty times as long as a look takes
 LINE_SECONDS = 300.0  # between two plain lines about the whole
+SETTLE_SECONDS = 15.0  # a job writes down how its process was killed within them
 MOST_LINES = 16  # of runs on a terminal
 TRAINING_IMAGES = 50_000  # where a config does not say how many: to weigh runs against each other
 
@@ -101,9 +103,14 @@ class Progress:
         self.runs = [self._stand(cell) for cell in tuple(self.cells)]
         if self._opened:
             for run in self.runs:
-                if run.status not in ("running", NOT_RUN) and self._announced.get(run.folder) != _mark(run):
+                if self._has_ended(run) and self._announced.get(run.folder) != _mark(run):
                     self._announced[run.folder] = _mark(run)
                     self._say(run)
+
+    def _has_ended(self, run: Standing) -> bool:
+        """Whether a run has ended for good: what was interrupted waits for the word of the job that started it."""
+        told = run.folder in self.told or _seconds_since(run.record.get("ended")) > SETTLE_SECONDS
+        return run.status not in ("running", NOT_RUN) and (run.status != "interrupted" or told)
 
     def _stand(self, cell: Cell) -> Standing:
         """As `standing.stand`, but what has not changed is not read again: a sweep is looked at every second for days."""
@@ -247,6 +254,11 @@ def cost(config: Config) -> float:
 def _mark(run: Standing) -> tuple[str, Any]:
     """Tells one ending of a run from another."""
     return run.status, run.record.get("ended")
+
+
+def _seconds_since(moment: str | None) -> float:
+    """0 where no time is given."""
+    return 0.0 if moment is None else (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
 
 
 def _changed(path: Path) -> int | None:

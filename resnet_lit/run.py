@@ -247,7 +247,7 @@ def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt, h
         record["status"], record["reason"] = "failed", str(error)  # written only where training had begun
         raise
     except Exception as error:
-        record["status"], record["reason"] = "failed", _why(error, config)
+        record["status"], record["reason"] = "failed", reason_of(error, config)
         log.error("%s", traceback.format_exc())
     except SystemExit as error:  # Lightning's own way to end on SIGTERM, whose status would read as success
         record["status"], record["reason"] = "interrupted", "ended by SIGTERM"
@@ -261,7 +261,7 @@ def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt, h
     return record
 
 
-def _why(error: Exception, config: Config) -> str:
+def reason_of(error: Exception, config: Config) -> str:
     """One line of an exception; with a remedy where memory, on the device or here, was not enough."""
     text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     size = config.data.batch_size

@@ -21,6 +21,7 @@ python -m resnet_lit.train +sweep=paper +scale=smoke                   the same 
 python -m resnet_lit.train +experiment=model4 --cfg job --resolve      show the config, train nothing
 python -m resnet_lit.summary +experiment=model4                        the layers and their cost
 python -m resnet_lit.plan +experiment=model4                           what the run will cost here
+python -m resnet_lit.sweep status                                      how the runs below outputs/ stand
 
 docs/configuration.md has types and ranges; --hydra-help is Hydra's own page."""
 WIDTH = 44

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+MOST_SECONDS = 280  # a test that has failed leaves nothing running for ever
+
 
 class Held(Callback):
     """seeds: of the runs that wait. until: the file that lets them go on."""
@@ -20,5 +22,7 @@ class Held(Callback):
         self.seeds, self.until = seeds, Path(until)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        while trainer.current_epoch == 1 and int(os.environ["PL_GLOBAL_SEED"]) in self.seeds and not self.until.exists():
+        held = trainer.current_epoch == 1 and int(os.environ["PL_GLOBAL_SEED"]) in self.seeds
+        since = time.monotonic()
+        while held and not self.until.exists() and time.monotonic() < since + MOST_SECONDS:
             time.sleep(0.05)

@@ -69,3 +69,10 @@ def test_provenance_names_versions_and_hardware() -> None:
     assert hardware["cores"] >= 1
     assert hardware["cpu"]
     assert len(records.source_hash()) == 64
+
+
+def test_a_package_without_a_repository_knows_what_it_was_built_from(tmp_path: Path) -> None:
+    built = tmp_path / "built.json"
+    assert records._built_from(built) == {"commit": None, "dirty": None}
+    built.write_text('{"commit": "0123", "dirty": false}')
+    assert records._built_from(built) == {"commit": "0123", "dirty": False}

@@ -79,6 +79,7 @@ def test_a_bad_word_is_refused_with_its_remedy(word: str) -> None:
         ("-m", "data.batch_size=32,0"),
         ("-m", "+experiment=glob(modle*)"),
         ("+sweep=paper", "sweep.seeds=0"),
+        ("-m", "+experiment=digits", "--cfg", "job"),
     ],
 )
 def test_the_command_refuses_in_a_second_and_writes_nothing(command, tmp_path, words) -> None:
@@ -116,6 +117,14 @@ def test_an_output_folder_that_cannot_be_written_is_refused(command, tmp_path) -
     assert ended.returncode == 2
     assert "cannot be written" in ended.stderr
     assert "hydra.run.dir=" in ended.stderr
+
+
+@pytest.mark.parametrize("words", [("hydra.run.dir=mine/x/new/run",), ("-m", "hydra.sweep.dir=mine", "name=x")])
+def test_what_is_refused_takes_away_its_own_folders_and_no_others(command, tmp_path, words) -> None:
+    (tmp_path / "mine" / "x").mkdir(parents=True)
+    ended = command(*words, "+experiment=digits", "data=folder", "data.root=nowhere")
+    assert "data.root=nowhere: no images are there" in ended.stdout + ended.stderr
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} - {"mine/multirun.yaml"} == {"mine", "mine/x"}
 
 
 def test_a_config_imports_nothing_heavy(command, tmp_path) -> None:

@@ -21,6 +21,7 @@ from resnet_lit.heartbeat import DEAD_SECONDS, HEARTBEAT
 from resnet_lit.live import Progress
 from resnet_lit.preflight import Cell
 from resnet_lit.results import in_order, table, verdict
+from resnet_lit.run import reason_of
 from resnet_lit.schema import to_mapping
 from resnet_lit.standing import names, seconds_left, stand, standings_below
 
@@ -78,6 +79,23 @@ def test_a_diverged_run_is_a_result_and_a_failed_one_is_not(tmp_path: Path, caps
     assert "the same command trains what is missing" in shown
     assert f"CSV          {tmp_path / 'x.csv'}\n" in shown
     assert f"python -m resnet_lit.board {tmp_path / 'digits'}\n" in shown
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("no room"),
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        ),
+    ],
+)
+def test_a_run_out_of_memory_is_told_what_to_try(error: Exception) -> None:
+    why = reason_of(error, load("+experiment=model4"))
+    assert why.startswith("out of memory (try a smaller data.batch_size, 64 for instance): ")
+    assert why.endswith(str(error))
+    assert reason_of(ValueError("x"), load("+experiment=model4")) == "ValueError: x"
 
 
 def test_the_driver_says_what_ends_and_leaves_a_list_and_a_csv(tmp_path: Path, capsys) -> None:

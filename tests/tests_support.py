@@ -57,7 +57,7 @@ def statuses(folder: Path) -> dict[str, int]:
     return {record["status"]: record["process"]["pid"] for record in found if record}
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 240) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
