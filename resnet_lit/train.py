@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lit import closing, job, preflight
+from resnet_lit import closing, job, preflight, searches
 from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.config import CONF, explain, from_hydra, split_config_dir
 from resnet_lit.record import Busy
@@ -127,6 +127,10 @@ def main() -> None:
     except Busy as error:
         print(error, file=sys.stderr)
         status = BUSY
+    except ValueError:  # Optuna's sweeper asks for the best of trials that have all failed
+        if not searches.all_failed():
+            raise
+        status = _close()
     except (Refused, HydraException, OmegaConfBaseException, OSError) as error:
         if show_traceback:
             raise
@@ -135,6 +139,7 @@ def main() -> None:
     finally:
         if preflight.progress is not None:
             preflight.progress.close()
+        searches.close()
         remove_empty(preflight.new_folders)
     sys.stdout.flush()
     sys.exit(status)
