@@ -25,9 +25,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lit import others
+from resnet_lit import others, searches
 from resnet_lit import record as records
-from resnet_lit import searches
 from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.record import Busy, Record
 from resnet_lit.run import earlier
