@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lit import closing, job, preflight, searches
 from resnet_lit.callbacks.interrupt import Interrupted
-from resnet_lit.config import CONF, explain, from_hydra, split_config_dir
+from resnet_lit.config import CONF, explain, from_hydra, own_presets, split_config_dir
 from resnet_lit.record import Busy
 from resnet_lit.run import is_helper_process, remove_empty, resume, run
 from resnet_lit.typed import ConfigError, Refused
@@ -111,6 +111,7 @@ def main() -> None:
             logging.basicConfig(level=logging.INFO, format="%(message)s")
             status = closing.single(resume(folder, command=_command()), folder)
         else:
+            own_presets()
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
             if _raised:
                 raise _raised[0]
