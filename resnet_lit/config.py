@@ -23,6 +23,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -116,12 +117,22 @@ def _run_folder(*, _root_: DictConfig) -> str:
 OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 
+def own_presets() -> None:
+    """Let a preset of ours stand where a plugin brings a schema of the same name (hydra/sweeper=optuna): Hydra refuses the pair."""
+    Plugins.instance()  # they register when they are found
+    for group in ("launcher", "sweeper"):
+        known = ConfigStore.instance().repo.get("hydra", {}).get(group, {})
+        for path in (CONF / "hydra" / group).glob("*.yaml"):
+            known.pop(path.name, None)
+
+
 @contextmanager
 def own_hydra() -> Iterator[Hydra]:
     """Compose beside a Hydra that may be running already (a notebook, a job), and leave it as it was."""
     state = GlobalHydra.instance()
     running = state.hydra
     state.clear()
+    own_presets()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3", job_name="train"):
             own = GlobalHydra.instance().hydra

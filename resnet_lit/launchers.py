@@ -25,9 +25,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lit import others
+from resnet_lit import others, searches
 from resnet_lit import record as records
-from resnet_lit import searches
 from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.record import Busy, Record
 from resnet_lit.run import earlier
@@ -48,6 +47,7 @@ TRIES = 4  # of a launcher that loses all its jobs when one worker dies
 CARRIED = ("PYTHONPATH", "RESNET_LIT_DATA", "RESNET_LIT_CACHE")
 SIGNALLED = [str(Interrupted(number)) for number in (signal.SIGTERM, signal.SIGUSR1)]  # how SLURM ends a run that may go on
 QUEUE_SECONDS = 5  # between two looks at SLURM's queue
+ACCOUNTS_SECONDS = 60  # between two looks at its accounts, at most; submitit's 600 leave a killed job unnoticed for ten minutes
 SLURM_ENDINGS = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
 
 # How cells ended that the engines have told this process of: it knows more than the folder where a process was killed.
@@ -255,6 +255,10 @@ def _prepare_slurm() -> None:
             file=sys.stderr,
         )
         _watch_queue()
+    else:
+        from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
+
+        SlurmJob.watcher = SlurmInfoWatcher(delay_s=ACCOUNTS_SECONDS)
 
 
 def _watch_queue() -> None:
@@ -287,6 +291,7 @@ def _wait_for_slurm() -> None:
     from submitit.slurm.slurm import SlurmJob
 
     watcher = SlurmJob.watcher
-    while watcher._registered - watcher._finished:
+    arrays = {job.split("_")[0] for job in watcher._registered if "_" in job}  # sacct knows their elements alone
+    while watcher._registered - watcher._finished - arrays:
         time.sleep(QUEUE_SECONDS)
         watcher.update()

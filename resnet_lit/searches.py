@@ -123,6 +123,11 @@ def repair(study: Study) -> int:
     return sum(trial.state == state.COMPLETE for trial in trials)
 
 
+def all_failed() -> bool:
+    """Whether this process makes a search in which no trial has a value."""
+    return any(all(trial.value is None for trial in study.trials) for study, _, _ in _open)
+
+
 def close() -> None:
     """Print what has come of this process's search, if it made one."""
     while _open:

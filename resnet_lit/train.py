@@ -24,9 +24,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lit import closing, job, preflight
+from resnet_lit import closing, job, preflight, searches
 from resnet_lit.callbacks.interrupt import Interrupted
-from resnet_lit.config import CONF, explain, from_hydra, split_config_dir
+from resnet_lit.config import CONF, explain, from_hydra, own_presets, split_config_dir
 from resnet_lit.record import Busy
 from resnet_lit.run import is_helper_process, remove_empty, resume, run
 from resnet_lit.typed import ConfigError, Refused
@@ -111,6 +111,7 @@ def main() -> None:
             logging.basicConfig(level=logging.INFO, format="%(message)s")
             status = closing.single(resume(folder, command=_command()), folder)
         else:
+            own_presets()
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
             if _raised:
                 raise _raised[0]
@@ -127,6 +128,10 @@ def main() -> None:
     except Busy as error:
         print(error, file=sys.stderr)
         status = BUSY
+    except ValueError:  # Optuna's sweeper asks for the best of trials that have all failed
+        if not searches.all_failed():
+            raise
+        status = _close()
     except (Refused, HydraException, OmegaConfBaseException, OSError) as error:
         if show_traceback:
             raise
@@ -135,6 +140,7 @@ def main() -> None:
     finally:
         if preflight.progress is not None:
             preflight.progress.close()
+        searches.close()
         remove_empty(preflight.new_folders)
     sys.stdout.flush()
     sys.exit(status)
