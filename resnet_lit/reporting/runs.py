@@ -123,7 +123,7 @@ class Run:
     @functools.cached_property
     def values(self) -> dict[str, Any]:
         """The values of the config that change a result, by dotted key, without the seed; what is not set is neutral."""
-        own = {key: value for key, value in flatten(self.record["config"]).items() if _matters(key, value)}
+        own = {key: value for key, value in _flat(self.record["config"]) if _matters(key, value)}
         return {**neutral(), **own}
 
     @property
@@ -234,6 +234,15 @@ class Run:
 
 def _less(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first - second
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """As `typed.flatten`, of what is plain data already."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _matters(key: str, value: Any) -> bool:
