@@ -21,10 +21,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnet_lit.record import RESULT
-from resnet_lit.reporting.contents import Table
 from resnet_lit.typed import Refused
+
+if TYPE_CHECKING:  # SciPy takes a second, which --help does not need
+    from resnet_lit.reporting.contents import Table
 
 OUTPUTS, REPORT = "outputs", "report"
 NAMED = 50  # folders left out that are named here; report.md names all

@@ -5,7 +5,7 @@ from __future__ import annotations
 from resnet_lit.reporting.cells import Cell, Section
 from resnet_lit.reporting.contents import Analysis, Optimism, Ranked
 from resnet_lit.reporting.effects import METRIC, effects
-from resnet_lit.reporting.statistics import corrected, difference, summarize
+from resnet_lit.reporting.statistics import corrected, differences, summarize
 
 COSTS = ("parameters", "macs", "seconds")
 
@@ -44,7 +44,7 @@ def ranking(section: Section) -> tuple[Ranked, ...]:
     if not cells:
         return ()
     best = cells[0].by_seed(METRIC)
-    behind = corrected([difference(best, cell.by_seed(METRIC)) for cell in cells[1:]])
+    behind = corrected(differences(best, [cell.by_seed(METRIC) for cell in cells[1:]]))
     return (Ranked(cells[0], None), *(Ranked(cell, found) for cell, found in zip(cells[1:], behind, strict=True)))
 
 

@@ -11,8 +11,13 @@ from resnet_lit.reporting.charts import Chart, Column, Row, Spec, names_axis, sh
 def bars(name: str, title: str, caption: str, rows: Sequence[Row], columns: Sequence[Column], axis: str, **about: Any) -> Chart:
     """A bar for each `label`, `value` long, `text` at its end."""
     share = next(column.kind for column in columns if column.field == "value") == "share"
-    x: Spec = share_axis("value", axis, grid=True) if share else {"field": "value", "type": "quantitative", "title": axis}
-    x["scale"] = {"zero": True, "nice": True}
+    x: Spec = (
+        share_axis("value", axis, values=[0, 0.2, 0.4, 0.6, 0.8, 1])
+        if share
+        else {"field": "value", "type": "quantitative", "title": axis}
+    )
+    room = 1 + 0.028 * max((len(row["text"]) for row in rows), default=0)  # for the text at the end of the longest bar
+    x["scale"] = {"domain": [0, room * max((row["value"] for row in rows), default=0) or 1], "nice": False}
     y, tip = names_axis("label", 1), tooltip(*columns)
     layers: list[Spec] = [
         {

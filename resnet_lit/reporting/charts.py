@@ -323,7 +323,7 @@ def curves(
                     **({"bind": "legend"} if len(names) > 1 else {}),
                 }
             ],
-            "mark": {"type": "line", "strokeWidth": 1.8, "interpolate": "monotone"},
+            "mark": {"type": "line", "strokeWidth": 1.8},
             "encoding": {"y": y, "color": colour, "strokeDash": dash, "opacity": picked},
         },
         {

@@ -278,7 +278,7 @@ def _contents(about: dict[str, Any]) -> list[dict[str, Any]]:
         add("The run", "run", *inner, *mistakes, ("Where it comes from", "provenance"), ("Its config", "config"))
     for part in about["parts"]:
         inner = [("All cells", f"{part['prefix']}table")] if part["cells"] else []
-        inner += [("Runs that did not finish", f"{part['prefix']}unfinished")] if part["unfinished"] else []
+        inner += [("Runs that have not finished", f"{part['prefix']}unfinished")] if part["unfinished"] else []
         add(part["section"].title, part["section"].anchor, *inner, *((group.title, group.anchor) for group in part["groups"]))
     orders = [("Orders", "paper-orders")] if about["report"].orders else []
     add("The paper's numbers", "paper", *orders, ("Figures 1 to 4", "paper-figures"), ("Its tables", "paper-tables"))

@@ -149,7 +149,7 @@ def _json(value: Any) -> Markup:
 
 def points(share: float | None) -> str:
     """A fraction as a number of percent: 0.9514 -> 95.14."""
-    return "" if share is None else f"{100 * share:.2f}"
+    return "" if share is None else f"{100 * share:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def signed(share: float | None) -> str:

@@ -24,6 +24,7 @@ from resnet_lit.schema import Config
 from resnet_lit.typed import flatten, show
 
 OUTPUTS = "test_outputs.npz"
+GROUPS = ("model", "data", "augment", "optimizer", "scheduler", "trainer")  # of the config
 REQUIRED = ("status", "identity", "name", "config", "seed", "protocol", "data", "model")
 FINISHED_TOO = ("metrics", "best", "timing")
 DEAD = "its process ended without a word (killed, or out of memory)"
@@ -58,7 +59,7 @@ class Run:
     @property
     def reason(self) -> str | None:
         """Why it did not finish, one line; None for a finished or a running one."""
-        return self.record.get("reason")
+        return None if self.record.get("reason") is None else str(self.record["reason"])
 
     @property
     def counts(self) -> bool:
@@ -78,7 +79,7 @@ class Run:
     @property
     def label(self) -> str | None:
         """What differs from the experiment's own values, as in the folder's name."""
-        return self.record.get("label")
+        return None if self.record.get("label") is None else str(self.record["label"])
 
     @property
     def seed(self) -> int:
@@ -123,7 +124,7 @@ class Run:
     @functools.cached_property
     def values(self) -> dict[str, Any]:
         """The values of the config that change a result, by dotted key, without the seed; what is not set is neutral."""
-        own = {key: value for key, value in flatten(self.record["config"]).items() if _matters(key, value)}
+        own = {key: value for key, value in _flat(self.record["config"]) if _matters(key, value)}
         return {**neutral(), **own}
 
     @property
@@ -236,6 +237,15 @@ def _less(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first - second
 
 
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """As `typed.flatten`, of what is plain data already."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def _matters(key: str, value: Any) -> bool:
     return key != "seed" and value != {} and _changes_result(key)
 
@@ -332,6 +342,8 @@ def _wrong(folder: Path, record: dict[str, Any]) -> str:
 
 
 def _wrong_inside(record: dict[str, Any]) -> str:
+    if wrong := [group for group in GROUPS if not isinstance(record["config"].get(group), dict)]:
+        return f"{records.RESULT}: config has no group {', '.join(wrong)}"
     inside = {"data": ("variant", "hash", "sizes"), "model": ("parameters",)}
     if record["status"] == "finished":
         inside["metrics"] = ("test/accuracy", "test/accuracy_last")

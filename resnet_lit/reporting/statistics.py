@@ -7,6 +7,7 @@ words what is computed where.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from scipy import stats
 
 LEVEL = 0.95
 ALPHA = 0.05
+EXACT = 1e-12  # differences below it are rounding of the arithmetic
 MOST_SEEDS = 100_000  # beyond which a difference counts as out of reach
 
 
@@ -62,24 +64,50 @@ def summarize(values: Sequence[float]) -> Summary:
     if n < 2:
         return Summary(mean, None, n, None, None)
     sd = float(np.std(values, ddof=1))
-    low, high = stats.t.interval(LEVEL, n - 1, loc=mean, scale=sd / math.sqrt(n)) if sd > 0 else (mean, mean)
-    return Summary(mean, sd, n, float(low), float(high))
+    half = _quantile(n - 1) * sd / math.sqrt(n)
+    return Summary(mean, sd, n, mean - half, mean + half)
+
+
+@functools.cache
+def _quantile(degrees: int) -> float:
+    """How many standard errors an interval reaches to either side."""
+    return float(stats.t.ppf((1 + LEVEL) / 2, degrees))
 
 
 def difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
     """first less second, each {seed: value}: paired where both have the same seeds, else Welch's test for unequal variances."""
-    n = len(first), len(second)
-    paired = set(first) == set(second)
-    a = np.array([first[seed] for seed in sorted(first)])
-    b = np.array([second[seed] for seed in sorted(second)])
-    mean = float(a.mean() - b.mean())
-    if min(n) < 2:
-        return Difference(mean, None, None, None, "too few seeds", n)
-    if np.ptp(a - b) == 0 if paired else np.ptp(a) == np.ptp(b) == 0:  # no noise at all: nothing to divide by
-        return Difference(mean, mean, mean, float(mean == 0), "paired t" if paired else "Welch t", n)
-    test = stats.ttest_rel(a, b) if paired else stats.ttest_ind(a, b, equal_var=False)
-    low, high = test.confidence_interval(LEVEL)
-    return Difference(mean, float(low), float(high), float(test.pvalue), "paired t" if paired else "Welch t", n)
+    return differences(first, [second])[0]
+
+
+def differences(first: Mapping[int, float], others: Sequence[Mapping[int, float]]) -> list[Difference]:
+    """`difference` of the first and each of the others; many are computed in one go."""
+    found: list[Difference | None] = [None] * len(others)
+    alike: dict[tuple[bool, int], list[int]] = {}
+    a = _by_seed(first)
+    for place, other in enumerate(others):
+        n, paired, b = (len(first), len(other)), set(first) == set(other), _by_seed(other)
+        mean = float(a.mean() - b.mean())
+        if min(n) < 2:
+            found[place] = Difference(mean, None, None, None, "too few seeds", n)
+        elif np.ptp(a - b) < EXACT if paired else max(np.ptp(a), np.ptp(b)) < EXACT:  # no noise at all: nothing to divide by
+            p = float(abs(mean) < EXACT)
+            found[place] = Difference(mean, mean, mean, p, "paired t" if paired else "Welch t", n)
+        else:
+            alike.setdefault((paired, len(other)), []).append(place)
+    for (paired, n_other), places in alike.items():
+        b = np.stack([_by_seed(others[place]) for place in places])
+        both = np.broadcast_to(a, (len(places), len(a))), b
+        test = stats.ttest_rel(*both, axis=1) if paired else stats.ttest_ind(*both, axis=1, equal_var=False)
+        low, high = test.confidence_interval(LEVEL)
+        how: Literal["paired t", "Welch t"] = "paired t" if paired else "Welch t"
+        for place, *numbers in zip(places, a.mean() - b.mean(1), low, high, test.pvalue, strict=True):
+            mean, least, most, p = map(float, numbers)
+            found[place] = Difference(mean, least, most, p, how, (len(a), n_other))
+    return [one for one in found if one is not None]
+
+
+def _by_seed(values: Mapping[int, float]) -> np.ndarray:
+    return np.array([values[seed] for seed in sorted(values)])
 
 
 def image_difference(first: np.ndarray, second: np.ndarray) -> Difference:
@@ -135,7 +163,7 @@ def within(mean: np.ndarray, sd: np.ndarray, n: np.ndarray, value: np.ndarray, m
 
 def prediction(summary: Summary, sd: float) -> tuple[float, float]:
     """Between which values one more run lies with 95 %; sd: that of the summary, or its floor."""
-    half = float(stats.t.ppf((1 + LEVEL) / 2, summary.n - 1)) * sd * math.sqrt(1 + 1 / summary.n)
+    half = _quantile(summary.n - 1) * sd * math.sqrt(1 + 1 / summary.n)
     return summary.mean - half, summary.mean + half
 
 

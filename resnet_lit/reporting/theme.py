@@ -90,7 +90,7 @@ CONFIG: dict[str, Any] = {
     "legend": {
         "labelColor": "@ink",
         "titleColor": "@muted",
-        "labelFontSize": 11.5,
+        "labelFontSize": 11,
         "titleFontSize": 11.5,
         "titleFontWeight": 500,
         "orient": "top",

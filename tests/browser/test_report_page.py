@@ -166,5 +166,5 @@ def test_one_run_shows_its_mistakes_as_pictures(page, complaints, single) -> Non
     opened(page, single)
     sizes = page.eval_on_selector_all("#mistakes ~ ul.mistakes img", "all => all.map(image => image.naturalWidth)")
     assert sizes == [32] * 8
-    assert page.locator("#chart-confusion svg path[aria-roledescription=rect]").count() == 100
+    assert page.locator("#chart-confusion svg .mark-rect path").count() == 100
     assert complaints == []

@@ -86,6 +86,7 @@ def test_what_is_no_record_is_named(tmp_path: Path, content: str, reason: str) -
         ({"metrics": {"test/accuracy": "0.9", "test/accuracy_last": 0.9}}, "is no number"),
         ({"data": {"variant": "cifar10"}}, "data has no hash, sizes"),
         ({"data": 3}, "is no group of values"),
+        ({"config": {"model": None}}, "config has no group model, data"),
         ({"seed": "one"}, "not as a run writes it"),
     ],
 )
