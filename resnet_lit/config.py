@@ -118,7 +118,7 @@ OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 
 def own_presets() -> None:
-    """Let a preset of ours stand where a plugin brings a schema of the same name (hydra/sweeper=optuna): Hydra refuses the pair."""
+    """Let a preset of ours stand where a plugin brings a schema of the same name (hydra/sweeper=optuna): Hydra refuses both."""
     Plugins.instance()  # they register when they are found
     for group in ("launcher", "sweeper"):
         known = ConfigStore.instance().repo.get("hydra", {}).get(group, {})

@@ -12,10 +12,12 @@ import math
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,7 @@ TRIES = 4  # of a launcher that loses all its jobs when one worker dies
 # Variables that the machines of a Ray cluster get from the driver.
 CARRIED = ("PYTHONPATH", "RESNET_LIT_DATA", "RESNET_LIT_CACHE")
 SIGNALLED = [str(Interrupted(number)) for number in (signal.SIGTERM, signal.SIGUSR1)]  # how SLURM ends a run that may go on
+PATIENCE = 60  # seconds that runs get to write their checkpoints before joblib kills them
 QUEUE_SECONDS = 5  # between two looks at SLURM's queue
 ACCOUNTS_SECONDS = 60  # between two looks at its accounts, at most; submitit's 600 leave a killed job unnoticed for ten minutes
 SLURM_ENDINGS = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
@@ -125,7 +128,8 @@ class Guard(Launcher):
             try:
                 if type(self.launcher).__name__ == "RayLauncher":
                     _start_ray(self.launcher)
-                returns = self.launcher.launch([job_overrides[i] for i in left], initial_job_idx)
+                with _sparing([cells[i][1] for i in left]) if "Joblib" in type(self.launcher).__name__ else nullcontext():
+                    returns = self.launcher.launch([job_overrides[i] for i in left], initial_job_idx)
             except Refused:
                 raise
             except Exception as error:  # the engines have classes of their own
@@ -170,6 +174,43 @@ def _from_folder(words: Sequence[str], folder: Path) -> JobReturn:
     return job
 
 
+# --- joblib
+
+
+@contextmanager
+def _sparing(folders: Sequence[Path]) -> Iterator[None]:
+    """On Ctrl-C joblib kills its workers and what they have started: the runs are told before, and write their checkpoints."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)  # a second one is joblib's
+        for process in _running(folders):  # not SIGINT: a terminal has sent them one already, and a second ends them at once
+            os.kill(process, signal.SIGTERM)
+        until = time.monotonic() + PATIENCE
+        while _running(folders) and time.monotonic() < until:
+            time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _running(folders: Sequence[Path]) -> list[int]:
+    """The processes on this machine that train in `folders`."""
+    found = []
+    for folder in folders:
+        try:
+            record = records.read(folder) or {}
+        except records.FolderError:
+            continue
+        if record.get("status") == "running" and record["process"]["host"] == socket.gethostname():
+            found.append(int(record["process"]["pid"]))
+    return found
+
+
 # --- Ray
 
 
@@ -177,6 +218,7 @@ def _start_ray(launcher: Any) -> None:
     """Start or join Ray as the preset says, and divide the machines: `auto` becomes what each run gets."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's coming default, which it would announce at length
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves a run wherever something else wants the cores
     import ray
 
     arguments: dict[str, Any] = OmegaConf.to_container(launcher.ray_cfg.init, resolve=True)  # type: ignore[assignment]

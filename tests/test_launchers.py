@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tests_support import TINY, start
+from tests_support import TINY, start, wait_for
 
 from resnet_lit.launchers import Requeued, queue_states, share
 from resnet_lit.record import read, usable_cores
@@ -110,3 +111,15 @@ def test_without_slurm_its_launcher_is_refused(tmp_path: Path, monkeypatch: pyte
     output = driver.communicate()[0]
     assert driver.returncode == 2, output
     assert "hydra/launcher=slurm: there is no sbatch here" in output
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_runs_side_by_side_with_checkpoints(tmp_path: Path) -> None:
+    pytest.importorskip("joblib")
+    driver = start("-m", *TINY, "trainer.max_epochs=5000", "hydra/launcher=side_by_side", "seed=0,1", cwd=tmp_path)
+    folder = tmp_path / "outputs" / "digits"
+    wait_for(lambda: len(list(folder.glob("*/checkpoints/last.ckpt"))) == 2, 150)
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(120) == 130
+    records = [record for path in folder.glob("*/result.json") if (record := read(path.parent))]
+    assert [record["reason"] for record in records] == ["ended by SIGTERM"] * 2

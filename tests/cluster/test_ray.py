@@ -46,6 +46,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ]
     folder = tmp_path_factory.mktemp("node")  # not where the driver is
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "OMP_NUM_THREADS")}
+    environment["RAY_worker_niceness"] = "0"  # else they starve beside other tests
     nodes = []
     for role in (["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false"], [f"--address={address}"]):
         node = subprocess.Popen([*ray, *role], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
