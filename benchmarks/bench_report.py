@@ -36,7 +36,7 @@ SMOOTHINGS = (0.0, 0.1)
 COMMAND = """
 from resnet_lit import report
 report.main()
-print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
+print(next(line.strip() for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
