@@ -228,7 +228,7 @@ def heat_map(
             "mark": {"type": "rect", "stroke": "@surface", "strokeWidth": 2, "cornerRadius": 4},
             "encoding": {
                 "color": hue,
-                "opacity": {
+                "fillOpacity": {
                     "field": "shade",
                     "type": "quantitative",
                     "scale": {"domain": [0, 1], "range": [0.05, 0.52]},
@@ -312,7 +312,7 @@ def curves(
                 "y2": {"field": "high"},
                 "detail": [{"field": "part"}],
                 "color": colour,
-                "opacity": {"condition": {"param": "picked", "value": 0.16}, "value": 0.02},
+                "fillOpacity": {"condition": {"param": "picked", "value": 0.16}, "value": 0.02},
             },
         },
         {
@@ -324,7 +324,7 @@ def curves(
                 }
             ],
             "mark": {"type": "line", "strokeWidth": 1.8},
-            "encoding": {"y": y, "color": colour, "strokeDash": dash, "opacity": picked},
+            "encoding": {"y": y, "color": colour, "strokeDash": dash, "strokeOpacity": picked},
         },
         {
             "params": [{"name": NEAR, "select": {"type": "point", "on": "pointerover", "clear": "pointerout", "nearest": True}}],

@@ -203,16 +203,14 @@ def _plain(value: float | None) -> str:
 
 
 def _places(report: Report) -> list[tuple[str, list[Claim], list[Table]]]:
-    """Each place of the paper with its test accuracies beside ours, and the whole tables of that place."""
-    names = list(dict.fromkeys([*(claim.place for claim in report.claims), *(table.name for table in report.tables)]))
-    return [
-        (
-            name,
-            [claim for claim in report.claims if claim.place == name and claim.metric.startswith("test/accuracy")],
-            [table for table in report.tables if table.name == name],
-        )
-        for name in names
-    ]
+    """Each table of the paper with the test accuracies that it prints, beside ours."""
+    names = [table.name for table in report.tables]
+    accuracies = [claim for claim in report.claims if claim.metric.startswith("test/accuracy")]
+
+    def belongs(claim: Claim, name: str) -> bool:
+        return claim.place == name or (name == "regularisation" and claim.place not in names)  # figures 1 to 4
+
+    return [(table.name, [claim for claim in accuracies if belongs(claim, table.name)], [table]) for table in report.tables]
 
 
 # --- the top of the page

@@ -70,6 +70,7 @@ def test_the_paper_stands_in_every_report(tmp_path) -> None:
         assert name in text
     assert text.count('id="audit-') - text.count('id="audit-title"') == 8
     assert 'class="word none">not measured<' in text
+    assert text.count(" test accuracy</h4>") == 5  # four tables of rows and that of regularisation
 
 
 def test_the_papers_figures_are_drawn_from_runs_that_repeat_them(tmp_path) -> None:
