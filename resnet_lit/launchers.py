@@ -234,6 +234,20 @@ def _start_ray(launcher: Any) -> None:
             raise Refused(f"hydra.launcher.ray.init.address={address}: {first}{hint}") from error
     remote, nodes = launcher.ray_cfg.remote, [node["Resources"] for node in ray.nodes() if node["Alive"]]
     remote.num_gpus, remote.num_cpus = share(nodes, remote.get("num_gpus", "auto"), remote.get("num_cpus", "auto"))
+    _in_one_queue(OmegaConf.to_container(remote, resolve=True))
+
+
+def _in_one_queue(options: Any) -> None:
+    """Have Ray start the runs in the sweep's order: it keeps that of one function's calls; the plugin makes a function a run."""
+    import ray
+    from hydra_plugins.hydra_ray_launcher import _core, _launcher_util
+
+    function: Any = ray.remote(**options)(_launcher_util._run_job)
+
+    def launch_job(context: Any, remote: Any, config: Any, task: Any, state: Any) -> Any:
+        return function.remote(hydra_context=context, sweep_config=config, task_function=task, singleton_state=state)
+
+    _core.launch_job_on_ray = launch_job  # type: ignore[assignment]
 
 
 def share(nodes: Sequence[dict[str, float]], gpus: float | str, cpus: float | str) -> tuple[float, float]:

@@ -238,7 +238,8 @@ class Config:
     progress: Literal["auto", "rich", "plain", "none"] = setting("auto", "how progress is shown", result=False)
     debug: str | None = setting(None, "name of a debug preset: the run goes to outputs/debug and into no report", result=False)
     scale: str | None = setting(
-        None, "name of a reduced scale (+scale=smoke): the run goes to outputs/<experiment>-<scale>/ and into no report"
+        None,
+        "name of a reduced scale (+scale=smoke): it goes to outputs/<experiment>-<scale>/, in a report to its own section",
     )
     model: Model = section(Model)
     data: Data = section(Data)

@@ -22,6 +22,7 @@ python -m resnet_lit.train +experiment=model4 --cfg job --resolve      show the 
 python -m resnet_lit.summary +experiment=model4                        the layers and their cost
 python -m resnet_lit.plan +experiment=model4                           what the run will cost here
 python -m resnet_lit.sweep status                                      how the runs below outputs/ stand
+python -m resnet_lit.report outputs                                    what they say, with intervals over seeds, beside the paper
 
 docs/configuration.md has types and ranges; --hydra-help is Hydra's own page."""
 WIDTH = 44

@@ -128,8 +128,9 @@ class BatchLoader:
         images = self.images.index_select(0, mine).to(self.device, non_blocking=True)
         targets = self.targets.index_select(0, mine).to(self.device, non_blocking=True)
         if self.augment is not None:
+            height, width = images.shape[-2:]
             drawn = [
-                self.augment.draw(len(batch), *images.shape[-2:], generator(self.seed, "augment", epoch, step))
+                self.augment.draw(len(batch), height, width, generator(self.seed, "augment", epoch, step))
                 for step, batch in zip(steps, batches, strict=True)
             ]
             parts = {name: [one[name][share] for one, share in zip(drawn, shares, strict=True)] for name in drawn[0]}

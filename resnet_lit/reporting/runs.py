@@ -316,7 +316,7 @@ def read_run(folder: Path) -> Run | Problem | None:
         reason = f"{records.RESULT} is not as a run writes it ({_one_line(error)})"
     if reason:
         return Problem(folder, reason)
-    if record["status"] == "running" and not records.is_alive(record.get("process") or {}):
+    if record["status"] == "running" and not records.is_alive(record.get("process") or {}, folder):
         record["status"], record["reason"] = "interrupted", DEAD
     return Run(folder, record)
 

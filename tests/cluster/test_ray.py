@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,3 +126,24 @@ def test_no_cluster_at_an_address_is_one_line(tmp_path: Path) -> None:
     assert "hydra.launcher.ray.init.address=auto" in output
     assert "ray start --head" in output
     assert "Traceback" not in output
+
+
+def test_runs_start_in_the_order_of_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+    from hydra_plugins.hydra_ray_launcher import _core, _launcher_util
+
+    from resnet_lit.launchers import _in_one_queue
+
+    def job(**arguments: object) -> tuple[float, object]:
+        time.sleep(0.1)
+        return time.monotonic(), arguments["sweep_config"]
+
+    monkeypatch.setattr(_launcher_util, "_run_job", job)
+    monkeypatch.setattr(_core, "launch_job_on_ray", None)
+    ray.init(num_cpus=1, include_dashboard=False, logging_level="error", log_to_driver=False)
+    try:
+        _in_one_queue({"num_cpus": 1, "num_gpus": 0, "max_retries": -1})
+        started = [_core.launch_job_on_ray(None, None, number, None, None) for number in range(12)]
+        assert [number for _, number in sorted(ray.get(started))] == list(range(12))
+    finally:
+        ray.shutdown()
