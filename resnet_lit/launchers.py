@@ -218,6 +218,7 @@ def _start_ray(launcher: Any) -> None:
     """Start or join Ray as the preset says, and divide the machines: `auto` becomes what each run gets."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's coming default, which it would announce at length
+    os.environ.setdefault("RAY_kill_child_processes_on_worker_exit", "false")  # a run ends by itself then, with a checkpoint
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves a run wherever something else wants the cores
     import ray
 

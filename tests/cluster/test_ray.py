@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -46,6 +47,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--disable-usage-stats",
     ]
     folder = tmp_path_factory.mktemp("node")  # not where the driver is
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # for the nodes and for those who join them
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "OMP_NUM_THREADS")}
     environment["RAY_worker_niceness"] = "0"  # else they starve beside other tests
     nodes = []
@@ -58,6 +60,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for node in reversed(nodes):
         node.terminate()
         node.wait()
+    del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
 
 
 def test_every_run_gets_a_gpu_of_its_own_and_its_part_of_the_cores(tmp_path: Path) -> None:
@@ -92,7 +95,7 @@ def test_one_run_raises_and_one_is_killed_and_the_rest_of_a_cluster_finishes(clu
 
 
 def test_a_killed_driver_loses_nothing(tmp_path: Path) -> None:
-    sweep = ("-m", *CELLS, "trainer.max_epochs=400", "hydra/launcher=gpus", "hydra.launcher.ray.init.num_cpus=2", "seed=0,1")
+    sweep = ("-m", *CELLS, "trainer.max_epochs=150", "hydra/launcher=gpus", "hydra.launcher.ray.init.num_cpus=2", "seed=0,1")
     driver = start(*sweep, cwd=tmp_path)
     folder = tmp_path / "outputs" / "digits"
     wait_for(lambda: len(list(folder.glob("*/checkpoints/last.ckpt"))) == 2, 240)
