@@ -29,7 +29,7 @@ WORDS = (
     *("hydra/launcher=gpus", "hydra.launcher.ray.init.num_cpus=2"),
 )
 KINDS = ("training job", "worker", "driver")
-LEAST, MOST = 5.0, 40.0  # seconds between two kills
+RUNS = 84
 
 
 def main() -> None:
@@ -73,32 +73,36 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
 def disturb(folder: Path, kills: int, draw: random.Random) -> tuple[list[dict[str, object]], int]:
     """Kill processes of the sweep and type it again until it is whole. Gives the kills, and how often it was typed."""
     done: list[dict[str, object]] = []
-    driver, typed = _start(folder), 1
-    due = time.monotonic() + draw.uniform(LEAST, MOST)
+    # Spread over the sweep: one in each part of it, when so many runs have finished and a moment more has passed.
+    due = [(RUNS * (part + draw.uniform(0, 0.9)) / kills, draw.uniform(0, 6)) for part in range(kills)]
+    driver, typed, reached = _start(folder), 1, None
     while True:
         time.sleep(0.2)
         status = driver.poll()
         if status == 0 and len(done) >= kills:
             return done, typed
         if status == 0:
-            raise RuntimeError(f"the sweep was whole after {len(done)} kills of {kills}: kill more often (LEAST, MOST)")
+            raise RuntimeError(f"the sweep was whole after {len(done)} kills of {kills}")
         if status is not None:
             if typed > 2 * kills + 2:
                 raise RuntimeError(f"typed {typed} times, and still not whole; see {folder}.log")
             driver, typed = _start(folder), typed + 1
-        elif len(done) < kills and time.monotonic() > due:
+        elif len(done) < kills and (finished := _finished(folder)) >= due[len(done)][0]:
+            reached = reached or time.monotonic()
+            if time.monotonic() < reached + due[len(done)][1]:
+                continue
             kind = KINDS[len(done) % len(KINDS)]  # each kind as often
             victims = [driver.pid] if kind == "driver" else _processes(kind, driver.pid, folder)
             if not victims:
                 continue
-            victim = draw.choice(victims)
-            os.kill(victim, signal.SIGKILL)
-            finished = len(
-                [path for path in folder.glob("*/*/" + RESULT) if json.loads(path.read_text())["status"] == "finished"]
-            )
+            os.kill(draw.choice(victims), signal.SIGKILL)
             done.append({"kind": kind, "finished": finished})
-            print(f"{now()} {kind} killed, {finished} runs finished", flush=True)
-            due = time.monotonic() + draw.uniform(LEAST, MOST)
+            print(f"{now()} {kind} killed, {finished} of {RUNS} runs finished", flush=True)
+            reached = None
+
+
+def _finished(folder: Path) -> int:
+    return sum('"status": "finished"' in path.read_text() for path in folder.glob("*/*/" + RESULT))
 
 
 def _processes(kind: str, driver: int, folder: Path) -> list[int]:
