@@ -26,7 +26,7 @@ class Cell:
     factors: dict[str, Any]
     runs: tuple[Run, ...]
 
-    @property
+    @functools.cached_property
     def finished(self) -> tuple[Run, ...]:
         """The runs whose numbers count, by seed."""
         return tuple(run for run in self.runs if run.counts)
@@ -58,7 +58,10 @@ class Cell:
 
     def by_seed(self, metric: str) -> dict[int, float]:
         """{seed: value} of the finished runs that have the metric (`Run.value`)."""
-        return {run.seed: value for run in self.finished if (value := run.value(metric)) is not None}
+        cache: dict[str, dict[int, float]] = self.__dict__.setdefault("_by_seed", {})
+        if metric not in cache:
+            cache[metric] = {run.seed: value for run in self.finished if (value := run.value(metric)) is not None}
+        return cache[metric]
 
     def summary(self, metric: str) -> Summary | None:
         """Mean, standard deviation, n and 95 % interval over the seeds; None where no run has the metric."""
@@ -136,8 +139,11 @@ def sections(runs: Iterable[Run]) -> tuple[Section, ...]:
 
 def _section(key: tuple[Any, ...], runs: list[Run]) -> Section:
     grouped: dict[str, list[Run]] = {}
+    texts: dict[int, str] = {}  # runs of a cell mostly share their values, the dict itself
     for run in runs:
-        grouped.setdefault(json.dumps(run.values, sort_keys=True, default=str), []).append(run)
+        if id(run.values) not in texts:
+            texts[id(run.values)] = json.dumps(run.values, sort_keys=True, default=str)
+        grouped.setdefault(texts[id(run.values)], []).append(run)
     groups = [tuple(sorted(found, key=lambda run: run.seed)) for found in grouped.values()]
     names = [_names(found[0]) for found in groups]
     factors = _factors([found[0].values for found in groups], names)
