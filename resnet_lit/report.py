@@ -54,6 +54,7 @@ def main() -> None:
     if not words or {"-h", "--help"} & {*words}:
         print(__doc__)
         sys.exit(0)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the matrices are small: more threads only wait for each other
     try:
         wanted = parse(words)
         if wanted.power is not None:

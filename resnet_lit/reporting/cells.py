@@ -169,7 +169,7 @@ def _factors(values: list[dict[str, Any]], names: list[dict[str, str]]) -> dict[
     every: dict[str, None] = {}
     for own in values:
         every.update(dict.fromkeys(own))
-    varying = [key for key in every if len({show(own.get(key)) for own in values}) > 1]
+    varying = [key for key in every if any(_differ(own.get(key), values[0].get(key)) for own in values)]
     found = []
     for group in GROUPS:
         mine = [key for key in varying if key.startswith(f"{group}.")]
@@ -183,6 +183,10 @@ def _factors(values: list[dict[str, Any]], names: list[dict[str, str]]) -> dict[
     found += [key for key in varying if key.split(".")[0] not in GROUPS]
     tails = [key.rsplit(".", 1)[-1] for key in found]
     return {key if tails.count(tail) > 1 else tail: key for key, tail in zip(found, tails, strict=True)}
+
+
+def _differ(first: Any, second: Any) -> bool:
+    return not (type(first) is type(second) and first == second) and show(first) != show(second)
 
 
 def _follows(names: list[str], values: list[str]) -> bool:

@@ -93,6 +93,13 @@ def share_axis(field: str, title: str, **axis: Any) -> Spec:
     }
 
 
+def clipped(values: Sequence[float]) -> Spec:
+    """The scale of an axis of accuracies that shows all of `values` and some room: an interval of two seeds would fill it."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    room = max(0.4 * (high - low), 0.005)
+    return {"domain": [max(0.0, low - room), min(1.0, high + room)], "nice": True, "zero": False}
+
+
 def names_axis(field: str, count: int) -> Spec:
     """Names down the left side, in the order of the rows."""
     return {"field": field, "type": "nominal", "sort": None, "title": None, "axis": {"grid": count > 1, "labelPadding": 8}}
@@ -132,20 +139,21 @@ def intervals(name: str, title: str, caption: str, rows: Sequence[Row], singles:
     """
     columns = (Column("label", "cell"), *INTERVAL)
     y, tip = names_axis("label", len(rows)), measured(*columns)
+    scale = clipped([row["value"] for row in singles] + [row["mean"] for row in rows if "mean" in row])
     layers = [
         {
             "data": {"name": "singles"},
             "mark": {"type": "tick", "thickness": 1.5, "size": 9, "opacity": 0.55, "color": "@muted"},
             "encoding": {
-                "x": share_axis("value", axis),
+                "x": {**share_axis("value", axis), "scale": scale},
                 "y": y,
                 "tooltip": tooltip(Column("label", "cell"), Column("run", "run"), Column("value", axis, "share")),
             },
         },
         {
-            "mark": {"type": "rule", "strokeWidth": 2.5, "strokeCap": "round"},
+            "mark": {"type": "rule", "strokeWidth": 2.5, "strokeCap": "round", "clip": True},
             "encoding": {
-                "x": share_axis("low", axis),
+                "x": {**share_axis("low", axis), "scale": scale},
                 "x2": {"field": "high"},
                 "y": y,
                 "tooltip": tip,
@@ -154,7 +162,12 @@ def intervals(name: str, title: str, caption: str, rows: Sequence[Row], singles:
         },
         {
             "mark": {"type": "point", "filled": True, "size": 75, "stroke": "@surface", "strokeWidth": 1.2, "opacity": 1},
-            "encoding": {"x": share_axis("mean", axis), "y": y, "tooltip": tip, "color": {"value": "@series1"}},
+            "encoding": {
+                "x": {**share_axis("mean", axis), "scale": scale},
+                "y": y,
+                "tooltip": tip,
+                "color": {"value": "@series1"},
+            },
         },
     ]
     spec = {"data": {"name": "rows"}, "transform": said(), "height": STEP * max(len(rows), 1), "layer": layers}

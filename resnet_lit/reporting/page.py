@@ -92,6 +92,8 @@ def _part(analysis: Analysis, prefix: str, label: plots.Labels) -> dict[str, Any
         "prefix": prefix,
         "label": label,
         "chosen": plots.chosen_words(section),
+        "usual": list(plots.usual(section).items()) if len(section.cells) > 1 and cells[0].title != label(cells[0]) else [],
+        "alike": len({(cell.parameters, cell.macs) for cell in cells}) == 1,
         "factors": [(name, _values(values)) for name, values in section.factors.items()],
         "cells": [
             {

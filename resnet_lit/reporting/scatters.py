@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from resnet_lit.reporting.charts import INTERVAL, Chart, Column, Row, Spec, measured, said, share_axis, tooltip
+from resnet_lit.reporting.charts import INTERVAL, Chart, Column, Row, Spec, clipped, measured, said, share_axis, tooltip
 
 
 def front(name: str, title: str, caption: str, rows: Sequence[Row], axis: str, across: str, *, log: bool, **about: Any) -> Chart:
@@ -18,28 +18,29 @@ def front(name: str, title: str, caption: str, rows: Sequence[Row], axis: str, a
     x["scale"] = {"type": "log" if log else "linear", "zero": False, "nice": True, "padding": 12}
     on = {"condition": {"test": "datum.front", "value": "@series2"}, "value": "@series1"}
     tip = measured(*columns)
+    y = {**share_axis("mean", axis), "scale": clipped([row["mean"] for row in rows])}
     layers: list[Spec] = [
         {
             "transform": [{"filter": "datum.front"}],
             "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1.5, "strokeDash": [4, 3], "color": "@series2"},
-            "encoding": {"y": share_axis("mean", axis), "order": {"field": "x", "type": "quantitative"}},
+            "encoding": {"y": y, "order": {"field": "x", "type": "quantitative"}},
         },
         {
-            "mark": {"type": "rule", "strokeWidth": 1.5, "opacity": 0.5},
-            "encoding": {"y": share_axis("low", axis), "y2": {"field": "high"}, "color": on, "tooltip": tip},
+            "mark": {"type": "rule", "strokeWidth": 1.5, "opacity": 0.5, "clip": True},
+            "encoding": {"y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": on, "tooltip": tip},
         },
-        _dots(tip, "!datum.front", size=60, color="@series1", opacity=0.8),
-        _dots(tip, "datum.front", size=110, color="@series2", shape="diamond", opacity=1),
+        _dots(y, tip, "!datum.front", size=60, color="@series1", opacity=0.8),
+        _dots(y, tip, "datum.front", size=110, color="@series2", shape="diamond", opacity=1),
     ]
     spec = {"data": {"name": "rows"}, "transform": said(), "height": 260, "encoding": {"x": x}, "layer": layers}
     return Chart(name, title, caption, spec, tuple(rows), columns, **about)
 
 
-def _dots(tip: list[Spec], which: str, **mark: Any) -> Spec:
+def _dots(y: Spec, tip: list[Spec], which: str, **mark: Any) -> Spec:
     return {
         "transform": [{"filter": which}],
         "mark": {"type": "point", "filled": True, "stroke": "@surface", "strokeWidth": 1, **mark},
-        "encoding": {"y": share_axis("mean", "test accuracy"), "tooltip": tip},
+        "encoding": {"y": y, "tooltip": tip},
     }
 
 
