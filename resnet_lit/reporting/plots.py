@@ -21,6 +21,7 @@ from resnet_lit.reporting.theme import SERIES
 from resnet_lit.typed import show
 
 ROWS = 40  # cells in one picture of names down the side
+TALL = 14  # rows from which on a picture of names takes the whole width: beside it there would be a hole
 MARKS = 600  # single runs in one picture
 GRID = 144  # squares of a heat map
 CROWD = 4  # cells whose curves of training too can be told apart in one picture
@@ -247,9 +248,8 @@ def _fronts(analysis: Analysis, best: Sequence[Cell], prefix: str, label: Labels
         xs = {row["x"] for row in rows}
         if len(xs) < 2:
             continue
-        caption = (
-            f"Diamonds are on the Pareto front: no other cell is both cheaper and better.{_capped(len(best), MARKS, 'cells')}"
-        )
+        caption = "Diamonds, with their intervals, are on the Pareto front: none is both cheaper and better."
+            f"{_capped(len(best), MARKS, 'cells')}"
         if cost == "seconds":
             caption += " Times are those of the machine that each run was trained on, with whatever else ran there."
         heading = f"Accuracy against {title.split(',')[0]}"
@@ -293,7 +293,7 @@ def _gap(best: Sequence[Cell], prefix: str, label: Labels) -> Group:
             "Training accuracy of the last epoch, as trained (augmented, with dropout), and test accuracy of the last weights."
             f"{_capped(len(best), ROWS, 'cells')}"
         )
-        drawn.append(charts.gaps(f"{prefix}gap", "Generalisation gap", caption, rows))
+        drawn.append(scatters.gaps(f"{prefix}gap", "Generalisation gap", caption, rows, wide=len(rows) > TALL))
     return Group("Choosing and generalising", f"{prefix}generalisation", "", tuple(drawn))
 
 
