@@ -249,7 +249,7 @@ def _fronts(analysis: Analysis, best: Sequence[Cell], prefix: str, label: Labels
         if len(xs) < 2:
             continue
         caption = "Diamonds, with their intervals, are on the Pareto front: none is both cheaper and better."
-            f"{_capped(len(best), MARKS, 'cells')}"
+        caption += _capped(len(best), MARKS, "cells")
         if cost == "seconds":
             caption += " Times are those of the machine that each run was trained on, with whatever else ran there."
         heading = f"Accuracy against {title.split(',')[0]}"
@@ -273,7 +273,7 @@ def _gap(best: Sequence[Cell], prefix: str, label: Labels) -> Group:
         if (last := run.value("test/accuracy_last")) is not None and (first := run.value("test/accuracy")) is not None
     ]
     drawn = []
-    if any(abs(pair["difference"]) > 1e-9 for pair in pairs[1:]) and len(pairs) > 1:
+    if len(pairs) > 1 and any(pair["x"] != pair["y"] for pair in pairs):  # else all lie on the line
         caption = (
             "Every run once: test accuracy of the last weights and of the chosen ones. Above the line choosing has helped."
             f"{_capped(len(pairs), MARKS, 'runs')}"
