@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -54,6 +55,7 @@ def main() -> None:
     if not words or {"-h", "--help"} & {*words}:
         print(__doc__)
         sys.exit(0)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the matrices are small: more threads only wait for each other
     try:
         wanted = parse(words)
         if wanted.power is not None:
@@ -136,7 +138,7 @@ def write(wanted: Wanted) -> int:
     from resnet_lit.reporting import latex, listing, markdown
     from resnet_lit.reporting.build import build
 
-    command = " ".join(["python -m resnet_lit.report", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", "resnet_lit.report", *sys.argv[1:]])
     report = build(wanted.folders, command=command, compared=wanted.compared)
     folder = destination(wanted)
     try:

@@ -44,7 +44,7 @@ def ranking(section: Section) -> tuple[Ranked, ...]:
     if not cells:
         return ()
     best = cells[0].by_seed(METRIC)
-    behind = corrected(differences(best, [cell.by_seed(METRIC) for cell in cells[1:]]))
+    behind = corrected(differences([(best, cell.by_seed(METRIC)) for cell in cells[1:]]))
     return (Ranked(cells[0], None), *(Ranked(cell, found) for cell, found in zip(cells[1:], behind, strict=True)))
 
 

@@ -107,7 +107,7 @@ def _batches() -> tuple[str, ...]:
 def _batches_of_ours(orders: Iterable[OrderClaim]) -> tuple[str, ...]:
     lines = [
         f"{contrast.what} ({_where(order.section)}): "
-        f"{words.apart('test/accuracy', contrast.difference)} points: {contrast.verdict}."
+        f"{words.apart('test/accuracy', contrast.difference, ' points')}: {contrast.verdict}."
         for order in orders
         if order.statement.startswith("Batch 64") and order.section is not None
         for contrast in order.contrasts

@@ -26,7 +26,7 @@ class Cell:
     factors: dict[str, Any]
     runs: tuple[Run, ...]
 
-    @property
+    @functools.cached_property
     def finished(self) -> tuple[Run, ...]:
         """The runs whose numbers count, by seed."""
         return tuple(run for run in self.runs if run.counts)
@@ -58,7 +58,10 @@ class Cell:
 
     def by_seed(self, metric: str) -> dict[int, float]:
         """{seed: value} of the finished runs that have the metric (`Run.value`)."""
-        return {run.seed: value for run in self.finished if (value := run.value(metric)) is not None}
+        cache: dict[str, dict[int, float]] = self.__dict__.setdefault("_by_seed", {})
+        if metric not in cache:
+            cache[metric] = {run.seed: value for run in self.finished if (value := run.value(metric)) is not None}
+        return cache[metric]
 
     def summary(self, metric: str) -> Summary | None:
         """Mean, standard deviation, n and 95 % interval over the seeds; None where no run has the metric."""
@@ -136,8 +139,11 @@ def sections(runs: Iterable[Run]) -> tuple[Section, ...]:
 
 def _section(key: tuple[Any, ...], runs: list[Run]) -> Section:
     grouped: dict[str, list[Run]] = {}
+    texts: dict[int, str] = {}  # runs of a cell mostly share their values, the dict itself
     for run in runs:
-        grouped.setdefault(json.dumps(run.values, sort_keys=True, default=str), []).append(run)
+        if id(run.values) not in texts:
+            texts[id(run.values)] = json.dumps(run.values, sort_keys=True, default=str)
+        grouped.setdefault(texts[id(run.values)], []).append(run)
     groups = [tuple(sorted(found, key=lambda run: run.seed)) for found in grouped.values()]
     names = [_names(found[0]) for found in groups]
     factors = _factors([found[0].values for found in groups], names)
@@ -163,7 +169,7 @@ def _factors(values: list[dict[str, Any]], names: list[dict[str, str]]) -> dict[
     every: dict[str, None] = {}
     for own in values:
         every.update(dict.fromkeys(own))
-    varying = [key for key in every if len({show(own.get(key)) for own in values}) > 1]
+    varying = [key for key in every if any(_differ(own.get(key), values[0].get(key)) for own in values)]
     found = []
     for group in GROUPS:
         mine = [key for key in varying if key.startswith(f"{group}.")]
@@ -177,6 +183,10 @@ def _factors(values: list[dict[str, Any]], names: list[dict[str, str]]) -> dict[
     found += [key for key in varying if key.split(".")[0] not in GROUPS]
     tails = [key.rsplit(".", 1)[-1] for key in found]
     return {key if tails.count(tail) > 1 else tail: key for key, tail in zip(found, tails, strict=True)}
+
+
+def _differ(first: Any, second: Any) -> bool:
+    return not (type(first) is type(second) and first == second) and show(first) != show(second)
 
 
 def _follows(names: list[str], values: list[str]) -> bool:

@@ -14,6 +14,7 @@ Row = dict[str, Any]
 Spec = dict[str, Any]
 PERCENT = ".2%"
 STEP = 24  # pixels of a name down the side
+FEW = 4  # series whose bands may be strong
 NEAR = "near"  # the parameter of a layer that shows the point nearest to the pointer
 
 
@@ -93,6 +94,15 @@ def share_axis(field: str, title: str, **axis: Any) -> Spec:
     }
 
 
+def clipped(values: Sequence[float], rows: Sequence[Row]) -> Spec:
+    """The scale of an axis of accuracies that shows `values`, and the intervals of `rows` where they need not much more room."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    room = max(0.4 * (high - low), 0.005)
+    least = min([low, *(row["low"] for row in rows if "low" in row)])
+    most = max([high, *(row["high"] for row in rows if "high" in row)])
+    return {"domain": [max(0.0, low - room, least), min(1.0, high + room, most)], "nice": True, "zero": False, "padding": 6}
+
+
 def names_axis(field: str, count: int) -> Spec:
     """Names down the left side, in the order of the rows."""
     return {"field": field, "type": "nominal", "sort": None, "title": None, "axis": {"grid": count > 1, "labelPadding": 8}}
@@ -132,20 +142,21 @@ def intervals(name: str, title: str, caption: str, rows: Sequence[Row], singles:
     """
     columns = (Column("label", "cell"), *INTERVAL)
     y, tip = names_axis("label", len(rows)), measured(*columns)
+    scale = clipped([row["value"] for row in singles] + [row["mean"] for row in rows if "mean" in row], rows)
     layers = [
         {
             "data": {"name": "singles"},
             "mark": {"type": "tick", "thickness": 1.5, "size": 9, "opacity": 0.55, "color": "@muted"},
             "encoding": {
-                "x": share_axis("value", axis),
+                "x": {**share_axis("value", axis), "scale": scale},
                 "y": y,
                 "tooltip": tooltip(Column("label", "cell"), Column("run", "run"), Column("value", axis, "share")),
             },
         },
         {
-            "mark": {"type": "rule", "strokeWidth": 2.5, "strokeCap": "round"},
+            "mark": {"type": "rule", "strokeWidth": 2.5, "strokeCap": "round", "clip": True},
             "encoding": {
-                "x": share_axis("low", axis),
+                "x": {**share_axis("low", axis), "scale": scale},
                 "x2": {"field": "high"},
                 "y": y,
                 "tooltip": tip,
@@ -154,7 +165,12 @@ def intervals(name: str, title: str, caption: str, rows: Sequence[Row], singles:
         },
         {
             "mark": {"type": "point", "filled": True, "size": 75, "stroke": "@surface", "strokeWidth": 1.2, "opacity": 1},
-            "encoding": {"x": share_axis("mean", axis), "y": y, "tooltip": tip, "color": {"value": "@series1"}},
+            "encoding": {
+                "x": {**share_axis("mean", axis), "scale": scale},
+                "y": y,
+                "tooltip": tip,
+                "color": {"value": "@series1"},
+            },
         },
     ]
     spec = {"data": {"name": "rows"}, "transform": said(), "height": STEP * max(len(rows), 1), "layer": layers}
@@ -292,7 +308,7 @@ def curves(
         "field": "epoch",
         "type": "quantitative",
         "title": "epoch",
-        "axis": {"grid": False, "tickMinStep": 1, "format": "d"},
+        "axis": {"grid": False, "tickCount": min(8, max(len({row["epoch"] for row in rows}) - 1, 1)), "format": "d"},
     }
     x["scale"] = {"nice": False, "zero": False}
     colour = series("cell", names)
@@ -312,7 +328,7 @@ def curves(
                 "y2": {"field": "high"},
                 "detail": [{"field": "part"}],
                 "color": colour,
-                "fillOpacity": {"condition": {"param": "picked", "value": 0.16}, "value": 0.02},
+                "fillOpacity": {"condition": {"param": "picked", "value": 0.16 if len(names) <= FEW else 0.07}, "value": 0.02},
             },
         },
         {
@@ -356,41 +372,3 @@ def _across(value: float, *, left: bool) -> list[Spec]:
         {"data": data, "mark": rule, "encoding": {"x": {"value": 0}, "x2": right, "y": y}},
         {"data": data, "mark": text, "encoding": {"x": end, "y": y, "text": {"field": "text"}}},
     ]
-
-
-def gaps(name: str, title: str, caption: str, rows: Sequence[Row], **about: Any) -> Chart:
-    """Training and test accuracy of each `label` joined by a bar, whose length is the generalisation gap.
-
-    rows: label, train, test, gap, n.
-    """
-    columns = (
-        Column("label", "cell"),
-        Column("train", "training", "share"),
-        Column("test", "test", "share"),
-        Column("gap", "gap", "share"),
-        Column("n", "runs", "count"),
-    )
-    y, tip = names_axis("label", len(rows)), tooltip(*columns)
-    names = ["training accuracy", "test accuracy"]
-
-    def dot(field: str, text: str, shape: str) -> Spec:
-        colour: Spec = {"datum": text, "type": "nominal", "title": None}
-        colour["scale"] = {"domain": names, "range": ["@series2", "@series1"]}
-        colour["legend"] = {"symbolType": "circle", "symbolStrokeWidth": 0}
-        mark = {"type": "point", "filled": True, "size": 75, "shape": shape, "opacity": 1, "stroke": "@surface", "strokeWidth": 1}
-        return {"mark": mark, "encoding": {"x": share_axis(field, "accuracy"), "y": y, "color": colour, "tooltip": tip}}
-
-    bar = {
-        "mark": {"type": "rule", "strokeWidth": 4, "opacity": 0.35, "color": "@muted"},
-        "encoding": {"x": share_axis("train", "accuracy"), "x2": {"field": "test"}, "y": y, "tooltip": tip},
-    }
-    layers = [bar, dot("train", names[0], "circle"), dot("test", names[1], "diamond")]
-    return Chart(
-        name,
-        title,
-        caption,
-        {"data": {"name": "rows"}, "height": STEP * max(len(rows), 1), "layer": layers},
-        tuple(rows),
-        columns,
-        **about,
-    )

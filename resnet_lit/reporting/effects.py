@@ -37,9 +37,10 @@ def effects(section: Section) -> Effects:
     few, confounded = _separable(few, columns)
     if not few:
         return Effects((), (), trends, tuple(confounded))
-    found = [_effect(section, cells, name, few, columns, values) for name in few]
+    full = _fit(values, _design(columns, few))
+    found = [_effect(section, cells, name, few, columns, full) for name in few]
     pairs = list(itertools.combinations(few[:MOST_FACTORS], 2))
-    grids = [_interaction(section, cells, *pair, few, columns, values) for pair in pairs]
+    grids = [_interaction(section, cells, *pair, columns, full) for pair in pairs]
     return Effects(tuple(_corrected(found)), tuple(_corrected(grids)), trends, tuple(confounded))
 
 
@@ -71,9 +72,8 @@ def _separable(names: list[str], columns: dict[str, np.ndarray]) -> tuple[list[s
 
 
 def _effect(
-    section: Section, cells: list[Cell], name: str, names: list[str], columns: dict[str, np.ndarray], values: np.ndarray
+    section: Section, cells: list[Cell], name: str, names: list[str], columns: dict[str, np.ndarray], full: Any
 ) -> Effect:
-    full = _fit(values, _design(columns, names))
     start = 1 + sum(columns[other].shape[1] for other in names[: names.index(name)])
     width = columns[name].shape[1]
     contrasts = np.zeros((width + 1, full.params.size))
@@ -83,7 +83,7 @@ def _effect(
     p = None
     if full.df_resid > 0 and full.mse_resid > 1e-18:
         limits = full.t_test(contrasts).conf_int(ALPHA)
-        rest = _fit(values, _design(columns, [other for other in names if other != name]))
+        rest = _fit(full.model.endog, _design(columns, [other for other in names if other != name]))
         p = float(full.compare_f_test(rest)[1])
     levels = []
     for value, deviation, (low, high) in zip(_levels(section, cells, name), deviations, limits, strict=True):
@@ -98,18 +98,16 @@ def _interaction(
     cells: list[Cell],
     first: str,
     second: str,
-    names: list[str],
     columns: dict[str, np.ndarray],
-    values: np.ndarray,
+    simple: Any,
 ) -> Interaction:
     places: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         places.setdefault((show(cell.factors[first]), show(cell.factors[second])), []).append(cell)
     down, across = _levels(section, cells, first), _levels(section, cells, second)
     grid = [[places.get((show(a), show(b)), []) for b in across] for a in down]
-    products = np.einsum("ni,nj->nij", columns[first], columns[second]).reshape(len(values), -1)
-    simple = _fit(values, _design(columns, names))
-    full = _fit(values, np.hstack([_design(columns, names), products]))
+    products = np.einsum("ni,nj->nij", columns[first], columns[second]).reshape(len(simple.model.endog), -1)
+    full = _fit(simple.model.endog, np.hstack([simple.model.exog, products]))
     tells = full.df_resid > 0 and full.df_model > simple.df_model and full.mse_resid > 1e-18
     return Interaction(
         first,
@@ -127,10 +125,10 @@ def _fit(values: np.ndarray, design: np.ndarray) -> Any:
     from statsmodels.regression.linear_model import OLS
 
     if np.linalg.matrix_rank(design.T @ design, hermitian=True) == design.shape[1]:
-        return OLS(values, design).fit(method="qr")
+        return OLS(values, design, hasconst=True).fit(method="qr")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that coefficients are not unique: only the fit is looked at
-        return OLS(values, design).fit()
+        return OLS(values, design, hasconst=True).fit()
 
 
 def _trends(section: Section, cells: list[Cell], names: list[str]) -> list[Trend]:

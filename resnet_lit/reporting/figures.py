@@ -46,7 +46,8 @@ def _mark(text: str) -> str:
 
 def complete(chart: Chart) -> dict[str, Any]:
     """The whole Vega-Lite spec of a figure file: light colours, a title, its data."""
-    config = {**theme.CONFIG, "background": "@surface"}
+    names = {**theme.CONFIG["axisY"], "labelLimit": 0}  # whole ones: shortening one costs ten times as much as drawing it
+    config = {**theme.CONFIG, "background": "@surface", "axisY": names}
     spec = {**chart.spec, "width": WIDTH, "config": config, "title": {"text": chart.title, "anchor": "start", "color": "@ink"}}
     if "layer" in spec:  # what only a pointer brings forth is left out: it would make a file ten times as large
         spec["layer"] = [layer for layer in spec["layer"] if all(param["name"] != NEAR for param in layer.get("params", ()))]

@@ -18,7 +18,7 @@ from resnet_lit import paper
 from resnet_lit.reporting.cells import Cell, Section
 from resnet_lit.reporting.contents import Contrast, OrderClaim, Verdict
 from resnet_lit.reporting.matching import network_of
-from resnet_lit.reporting.statistics import corrected, difference
+from resnet_lit.reporting.statistics import corrected, differences
 from resnet_lit.typed import show
 
 
@@ -137,17 +137,21 @@ def orders(sections: Iterable[Section]) -> tuple[OrderClaim, ...]:
 
 def _order(statement: Statement, section: Section) -> OrderClaim:
     metric = "test/accuracy_last" if section.protocol == "paper" and statement.place == TABLES else "test/accuracy"
-    contrasts = []
+    found = []
     for kinds in _comparable(statement, section.measured):
         for better, worse in statement.pairs:
             if better in kinds and worse in kinds:
                 first, second = kinds[better], kinds[worse]
                 network = network_of(first.values)
                 printed = statement.printed(better, worse, network) if network or statement.kind_of is _network else None
-                sides = difference(first.by_seed(metric), second.by_seed(metric))
                 what = f"{_common(first, second)}: {better} less {worse}"
-                contrasts.append(Contrast(what, first.title, second.title, printed, sides, "not distinguishable"))
-    return OrderClaim(statement.text, statement.place, section, tuple(contrasts), "not distinguishable", "")
+                found.append((what, first, second, printed))
+    sides = differences([(first.by_seed(metric), second.by_seed(metric)) for _, first, second, _ in found])
+    contrasts = tuple(
+        Contrast(what, first.title, second.title, printed, apart, "not distinguishable")
+        for (what, first, second, printed), apart in zip(found, sides, strict=True)
+    )
+    return OrderClaim(statement.text, statement.place, section, contrasts, "not distinguishable", "")
 
 
 def _comparable(statement: Statement, cells: Sequence[Cell]) -> list[dict[str, Cell]]:

@@ -5,6 +5,7 @@ Jinja2 escapes whatever comes from a run. Numbers that many runs would make long
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from resnet_lit.reporting.contents import Analysis, Claim, Comparison, Report, T
 from resnet_lit.reporting.plots import Group
 from resnet_lit.reporting.rendering import Fact, points, render, signed, text_of
 from resnet_lit.reporting.runs import Run
+from resnet_lit.reporting.words import is_share, number
 from resnet_lit.typed import flatten, show
 
 PAGE, EVALUATION = "report.html", "evaluation.html"
+CHOSEN = {"val": "chosen by validation accuracy", "test": "chosen by test accuracy"}
 LIMITS = {"cells": 300, "unfinished": 200, "runs": 300, "problems": 200, "contrasts": 12}
 
 
@@ -49,7 +52,8 @@ def write(report: Report, folder: Path) -> list[Path]:
         about |= _one_run(runs[0], report.sections[0])
     if report.comparison:
         about |= _comparison(report, report.comparison)
-    about |= {"facts": _facts(report, runs), "contents": _contents(about), **_title(report, runs)}
+    facts = [fact for fact in _facts(report, runs) if about["shown"] is None or not fact.big]  # of one run there is one
+    about |= {"facts": facts, "contents": _contents(about), **_title(report, runs)}
     page = folder / PAGE
     page.write_text(render("report.html", folder, about), encoding="utf-8")
     return [page, *figures.write(_charts(about), folder)]
@@ -92,6 +96,8 @@ def _part(analysis: Analysis, prefix: str, label: plots.Labels) -> dict[str, Any
         "prefix": prefix,
         "label": label,
         "chosen": plots.chosen_words(section),
+        "usual": list(plots.usual(section).items()) if len(section.cells) > 1 and cells[0].title != label(cells[0]) else [],
+        "alike": len({(cell.parameters, cell.macs) for cell in cells}) == 1,
         "factors": [(name, _values(values)) for name, values in section.factors.items()],
         "cells": [
             {
@@ -134,7 +140,11 @@ def _one_run(run: Run, section: Section) -> dict[str, Any]:
         Fact("test accuracy", f"{points(run.value('test/accuracy'))} %", low_high, big=True),
         Fact("validation accuracy", f"{points(run.value('val/accuracy'))} %", big=True),
         Fact("test accuracy, last weights", f"{points(run.value('test/accuracy_last'))} %", big=True),
-        Fact("chosen epoch", str(run.best.get("epoch", "")), f"of {record.get('epochs')}, chosen on {run.best.get('chosen_on')}"),
+        Fact(
+            "chosen epoch",
+            str(run.best.get("epoch", "")),
+            f"of {record.get('epochs')}, {CHOSEN.get(str(run.best.get('chosen_on')), 'the last one')}",
+        ),
     ]
     provenance = {
         "folder": run.folder,
@@ -174,8 +184,9 @@ def _comparison(report: Report, sides: Comparison) -> dict[str, Any]:
     everything = {**sides.differences, **({"the same test images": sides.images} if sides.images else {})}
     for metric, found in everything.items():
         first, second = sides.first.summary(metric), sides.second.summary(metric)
-        scale = signed if "accuracy" in metric or metric in ("gap", "optimism", "the same test images") else _plain
-        unit = points if scale is signed else _plain
+        share = is_share(metric) or found is sides.images
+        scale = signed if share else functools.partial(_plain, metric, sign=True)
+        unit = points if share else functools.partial(_plain, metric)
         p = found.p if found.adjusted is None else found.adjusted
         rows.append(
             {
@@ -189,7 +200,7 @@ def _comparison(report: Report, sides: Comparison) -> dict[str, Any]:
                 "told": "" if p is None else "yes" if found.resolved else "not distinguishable",
             }
         )
-        if scale is signed:
+        if share:
             drawn.append((metric, found))
     return {
         "comparison_rows": rows,
@@ -198,8 +209,8 @@ def _comparison(report: Report, sides: Comparison) -> dict[str, Any]:
     }
 
 
-def _plain(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+def _plain(metric: str, value: float | None, *, sign: bool = False) -> str:
+    return number(metric, value, sign=sign).replace("-", "\N{MINUS SIGN}")
 
 
 def _places(report: Report) -> list[tuple[str, list[Claim], list[Table]]]:
@@ -275,7 +286,8 @@ def _contents(about: dict[str, Any]) -> list[dict[str, Any]]:
         mistakes = [("Most confident mistakes", "mistakes")] if about["shown"].mistakes else []
         add("The run", "run", *inner, *mistakes, ("Where it comes from", "provenance"), ("Its config", "config"))
     for part in about["parts"]:
-        inner = [("All cells", f"{part['prefix']}table")] if part["cells"] else []
+        title = "All cells" if len(part["cells"]) > 1 else "The cell"
+        inner = [(title, f"{part['prefix']}table")] if part["cells"] else []
         inner += [("Runs that have not finished", f"{part['prefix']}unfinished")] if part["unfinished"] else []
         add(part["section"].title, part["section"].anchor, *inner, *((group.title, group.anchor) for group in part["groups"]))
     orders = [("Orders", "paper-orders")] if about["report"].orders else []

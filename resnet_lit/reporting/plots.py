@@ -5,6 +5,7 @@ Accuracy stands for test accuracy with the chosen weights unless a title says ot
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,11 @@ from resnet_lit.reporting.theme import SERIES
 from resnet_lit.typed import show
 
 ROWS = 40  # cells in one picture of names down the side
+TALL = 14  # rows from which on a picture of names takes the whole width: beside it there would be a hole
 MARKS = 600  # single runs in one picture
 GRID = 144  # squares of a heat map
+CROWD = 4  # cells whose curves of training too can be told apart in one picture
+NAMED = 4  # factors from which on a cell's name leaves the usual values out
 PAIRS = 5  # heat maps of a section
 COSTS = {"parameters": "trainable parameters", "macs": "multiply-adds of one image", "seconds": "training time, seconds"}
 
@@ -61,11 +65,30 @@ Labels = Callable[[Cell], str]
 
 
 def labels(section: Section, paper_cells: dict[str, tuple[tuple[Section, Cell], ...]]) -> Labels:
-    """What a cell is called in short: as in `+cell=NAME` where the whole section is of the paper's grid, else by what varies."""
+    """What a cell is called in short: as in `+cell=NAME` where the whole section is of the paper's grid, else by what varies.
+
+    The values of `usual` are left out.
+    """
     named = {id(cell): name for name, pairs in paper_cells.items() for _, cell in pairs}
     if len(section.cells) > 1 and all(id(cell) in named for cell in section.cells):
         return lambda cell: named[id(cell)]
-    return lambda cell: " · ".join(_word(key, value) for key, value in cell.factors.items()) or cell.title
+    known = usual(section)
+
+    def label(cell: Cell) -> str:
+        told = {key: value for key, value in cell.factors.items() if known.get(key) != show(value)}
+        return " · ".join(_word(key, value) for key, value in (told or cell.factors).items()) or cell.title
+
+    return label
+
+
+def usual(section: Section) -> dict[str, str]:
+    """The values that more than half of the cells have, by factor, where there are so many factors that names grow long."""
+    found: dict[str, str] = {}
+    for key in section.factors if len(section.factors) >= NAMED else ():
+        value, count = Counter(show(cell.factors[key]) for cell in section.cells).most_common(1)[0]
+        if 2 * count > len(section.cells):
+            found[key] = value
+    return found
 
 
 def _word(key: str, value: Any) -> str:
@@ -98,7 +121,8 @@ def _cells(section: Section, best: Sequence[Cell], prefix: str, label: Labels) -
     ][:MARKS]
     caption = (
         "Test accuracy with the chosen weights: mean, its 95 % interval where there are two seeds or more, and every run as a "
-        f"grey tick; in the order of what the protocol chooses on ({chosen_words(section)}).{_capped(len(best), ROWS, 'cells')}"
+        f"grey tick; in the order of what the protocol chooses on ({chosen_words(section)}). Intervals that are wider than the "
+        f"picture are cut off.{_capped(len(best), ROWS, 'cells')}"
     )
     chart = charts.intervals(f"{prefix}cells", "Accuracy of each cell", caption, rows, singles, "test accuracy", wide=True)
     return Group("Cells side by side", f"{prefix}side-by-side", "", (chart,) if len(drawn) > 1 else ())
@@ -170,11 +194,16 @@ def _grid(found: Interaction, prefix: str) -> Chart:
 def _curves(section: Section, best: Sequence[Cell], prefix: str, label: Labels) -> Group:
     held = "validation" if section.protocol == "holdout" else "test"
     drawn = [(label(cell), cell) for cell in best[:SERIES]]
-    accuracy, loss, troubles = bands(drawn, (held, "training"))
-    text = (
-        "Mean over the seeds at each epoch; the band reaches from the lowest to the highest seed. Training numbers are those of "
-        f"the epoch as trained: augmented, with dropout, before each step.{_capped(len(best), SERIES, 'cells')}"
+    crowd = len(drawn) > CROWD
+    accuracy, loss, troubles = bands(drawn, (held,) if crowd else (held, "training"))
+    if crowd and len({row["epoch"] for row in accuracy}) < 2:  # trained without looking at it
+        accuracy, loss, troubles = bands(drawn, ("training",))
+    text = "Mean over the seeds at each epoch; the band reaches from the lowest to the highest seed. " + (
+        f"On {' and '.join(dict.fromkeys(row['part'] for row in accuracy))} images."
+        if crowd
+        else "Training numbers are those of the epoch as trained: augmented, with dropout, before each step."
     )
+    text += _capped(len(best), SERIES, "cells")
     if any(len(cell.finished) > SEEDS for _, cell in drawn):
         text += f" Of each cell the first {SEEDS} seeds."
     return Group(
@@ -219,9 +248,8 @@ def _fronts(analysis: Analysis, best: Sequence[Cell], prefix: str, label: Labels
         xs = {row["x"] for row in rows}
         if len(xs) < 2:
             continue
-        caption = (
-            f"Diamonds are on the Pareto front: no other cell is both cheaper and better.{_capped(len(best), MARKS, 'cells')}"
-        )
+        caption = "Diamonds, with their intervals, are on the Pareto front: none is both cheaper and better."
+        caption += _capped(len(best), MARKS, "cells")
         if cost == "seconds":
             caption += " Times are those of the machine that each run was trained on, with whatever else ran there."
         heading = f"Accuracy against {title.split(',')[0]}"
@@ -245,7 +273,7 @@ def _gap(best: Sequence[Cell], prefix: str, label: Labels) -> Group:
         if (last := run.value("test/accuracy_last")) is not None and (first := run.value("test/accuracy")) is not None
     ]
     drawn = []
-    if len(pairs) > 1:
+    if len(pairs) > 1 and any(pair["x"] != pair["y"] for pair in pairs):  # else all lie on the line
         caption = (
             "Every run once: test accuracy of the last weights and of the chosen ones. Above the line choosing has helped."
             f"{_capped(len(pairs), MARKS, 'runs')}"
@@ -265,7 +293,7 @@ def _gap(best: Sequence[Cell], prefix: str, label: Labels) -> Group:
             "Training accuracy of the last epoch, as trained (augmented, with dropout), and test accuracy of the last weights."
             f"{_capped(len(best), ROWS, 'cells')}"
         )
-        drawn.append(charts.gaps(f"{prefix}gap", "Generalisation gap", caption, rows))
+        drawn.append(scatters.gaps(f"{prefix}gap", "Generalisation gap", caption, rows, wide=len(rows) > TALL))
     return Group("Choosing and generalising", f"{prefix}generalisation", "", tuple(drawn))
 
 

