@@ -36,7 +36,7 @@ def single(record: Record, folder: Path) -> int:
         lines.append(_result_line(record))
     if (folder / records.RESULT).exists():
         lines.append(f"record       {folder / records.RESULT}")
-        lines.append(f"TensorBoard  tensorboard --logdir '{folder}'")
+        lines.append(f"TensorBoard  python -m resnet_lit.board '{folder}'")
     print("\n".join(lines))
     return status
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_lit import paper
 from resnet_lit.identity import changes_result, identity
 from resnet_lit.schema import OWNED, Config, Trainer, from_mapping, replace, to_mapping
-from resnet_lit.typed import ConfigError, Refused, keys_of, nearest, show
+from resnet_lit.typed import ConfigError, Refused, flatten, keys_of, nearest, show
 
 __all__ = [
     "CONF",
@@ -168,7 +168,7 @@ def _label(config: DictConfig, values: dict[str, Any]) -> str:
     groups = {g: c for g, c in choices.items() if own_choices.get(g) != c and g not in UNNAMED_GROUPS}
     added = tuple(f"{'' if g in own_choices else '+'}{g}={c}" for g, c in groups.items())
     _, own_values = _own(loader, name, (*start, *added))
-    flat = _flat(values)
+    flat = flatten(values)
     tails = [key.rsplit(".", 1)[-1] for key in keys_of(Config)]
     words = [f"{group}={choice}" for group, choice in groups.items()]
     if values.get("scale") is None:  # a reduced scale is in the folder's name already
@@ -191,17 +191,7 @@ def _choices(config: DictConfig) -> dict[str, str]:
 def _own(loader: ConfigLoader, config_name: str, words: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any]]:
     """The choices and flat values of an experiment as its file has them. Cached: a sweep asks for few."""
     config = loader.load_configuration(config_name, list(words), run_mode=RunMode.RUN)
-    return _choices(config), _flat(_values(config))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+    return _choices(config), flatten(_values(config))
 
 
 def _safe(text: str) -> str:

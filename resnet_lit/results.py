@@ -12,7 +12,7 @@ from typing import Any
 from resnet_lit import record as records
 from resnet_lit.identity import changes_result
 from resnet_lit.standing import ORDER, Standing, names
-from resnet_lit.typed import show
+from resnet_lit.typed import flatten, show
 
 # Accuracies are sorted by the metric that chose the epoch.
 CHOOSING = {
@@ -136,18 +136,8 @@ def _varies(key: str, runs: Sequence[Standing], values: Mapping[Path, Mapping[st
 
 def _values(run: Standing) -> dict[str, Any]:
     """The values of a run that can change its result, flat."""
-    found = _flat(run.record["config"]) if isinstance(run.record.get("config"), Mapping) else dict(run.values)
+    found = flatten(run.record["config"]) if isinstance(run.record.get("config"), Mapping) else dict(run.values)
     return {key: value for key, value in found.items() if key not in UNTOLD and changes_result(key)}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _cell(value: Any) -> Any:

@@ -262,7 +262,7 @@ def plain(value: Any) -> Any:
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """A typed object as `{dotted key: plain value}`; free mappings (`optimizer.args`) are opened, lists are not."""
+    """A typed object or nested mapping as `{dotted key: plain value}`; mappings (`optimizer.args`) are opened, lists are not."""
     flat: dict[str, Any] = {}
     for key, item in plain(value).items() if not isinstance(value, Mapping) else value.items():
         if isinstance(item, Mapping) and item:
