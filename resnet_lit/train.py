@@ -128,15 +128,15 @@ def main() -> None:
     except Busy as error:
         print(error, file=sys.stderr)
         status = BUSY
-    except ValueError:  # Optuna's sweeper asks for the best of trials that have all failed
-        if not searches.all_failed():
-            raise
-        status = _close()
     except (Refused, HydraException, OmegaConfBaseException, OSError) as error:
         if show_traceback:
             raise
         print(_one_line(error, words), file=sys.stderr)
         status = REFUSED
+    except ValueError:  # Optuna's sweeper asks for the best of trials that have all failed
+        if not searches.all_failed():
+            raise
+        status = _close()
     finally:
         if preflight.progress is not None:
             preflight.progress.close()

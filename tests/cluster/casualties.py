@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,3 +46,4 @@ class Casualties(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
         if seed in self.orphaned:
             os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(5)  # a run this short would end before it notices

@@ -152,6 +152,7 @@ def test_runs_start_in_the_order_of_the_sweep(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(_launcher_util, "_run_job", job)
     monkeypatch.setattr(_core, "launch_job_on_ray", None)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # this process has read its mode before the cluster's was set
     ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="error", log_to_driver=False)
     try:
         _in_one_queue({"num_cpus": 1, "num_gpus": 0, "max_retries": -1})
