@@ -58,6 +58,9 @@ UNNAMED_GROUPS = (*ADDED_GROUPS, "logger", "callbacks")  # a choice there says n
 LABEL_LENGTH = 100
 MOST_CHOICES = 12  # in an error message
 
+# Hydra copies its store in each composition, though the store only gives away copies: a fifth of the time of each.
+ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+
 # The cells of the paper, as files of the group `cell` would be, and their names for the sweep over all of them.
 for _cell in paper.CELLS:
     ConfigStore.instance().store(_cell.name, _cell.config, group="cell", package="_global_", provider="resnet_lit.paper")

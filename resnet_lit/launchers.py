@@ -48,6 +48,7 @@ TRIES = 4  # of a launcher that loses all its jobs when one worker dies
 # Variables that the machines of a Ray cluster get from the driver.
 CARRIED = ("PYTHONPATH", "RESNET_LIT_DATA", "RESNET_LIT_CACHE")
 SIGNALLED = [str(Interrupted(number)) for number in (signal.SIGTERM, signal.SIGUSR1)]  # how SLURM ends a run that may go on
+ANSWER_SECONDS = 10  # that the head of a Ray cluster has to take a connection
 PATIENCE = 60  # seconds that runs get to write their checkpoints before joblib kills them
 QUEUE_SECONDS = 5  # between two looks at SLURM's queue
 ACCOUNTS_SECONDS = 60  # between two looks at its accounts, at most; submitit's 600 leave a killed job unnoticed for ten minutes
@@ -228,6 +229,8 @@ def _start_ray(launcher: Any) -> None:
         if address != "local":
             arguments.setdefault("runtime_env", {"env_vars": {key: os.environ[key] for key in CARRIED if key in os.environ}})
         try:
+            if address != "local":
+                _reach(str(address))
             ray.init(**{key: value for key, value in arguments.items() if value is not None})
         except (ConnectionError, RuntimeError, ValueError) as error:
             first = next(iter(str(error).splitlines()), "")
@@ -236,6 +239,18 @@ def _start_ray(launcher: Any) -> None:
     remote, nodes = launcher.ray_cfg.remote, [node["Resources"] for node in ray.nodes() if node["Alive"]]
     remote.num_gpus, remote.num_cpus = share(nodes, remote.get("num_gpus", "auto"), remote.get("num_cpus", "auto"))
     _in_one_queue(OmegaConf.to_container(remote, resolve=True))
+
+
+def _reach(address: str) -> None:
+    """Raise ConnectionError where nobody listens, be it an address that a dead cluster has left: Ray would try for minutes."""
+    from ray._private.services import canonicalize_bootstrap_address
+
+    place = address.rpartition("://")[2] if "://" in address else canonicalize_bootstrap_address(address) or ""
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port or 10001)), timeout=ANSWER_SECONDS).close()
+    except OSError as error:
+        raise ConnectionError(f"nobody answers at {place}: {error.strerror or error}") from error
 
 
 def _in_one_queue(options: Any) -> None:

@@ -124,20 +124,23 @@ def test_too_large_a_share_is_refused_before_anything(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("outputs/*/*"))
 
 
-def test_no_cluster_at_an_address_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
+@pytest.mark.parametrize("left", [False, True])
+def test_no_cluster_at_an_address_is_one_line(monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
+    from ray._private import services
 
     from resnet_lit.launchers import _start_ray
 
-    def init(**_: object) -> None:  # as Ray does where it finds none; other tests may have one running
+    def look_up(_: str) -> str:  # as Ray does where it finds none, or what a dead one has left
+        if left:
+            return "127.0.0.1:9"
         raise ConnectionError("Could not find any running Ray instance.\nPlease specify the one to connect to")
 
-    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(services, "canonicalize_bootstrap_address", look_up)
     launcher = SimpleNamespace(ray_cfg=OmegaConf.create({"init": {"address": "auto"}, "remote": {}}))
-    message = "hydra.launcher.ray.init.address=auto: Could not find any running Ray instance. (ray start --head starts one)"
+    why = "nobody answers at 127.0.0.1:9: Connection refused" if left else "Could not find any running Ray instance."
     with pytest.raises(Refused) as refused:
         _start_ray(launcher)
-    assert str(refused.value) == message
+    assert str(refused.value) == f"hydra.launcher.ray.init.address=auto: {why} (ray start --head starts one)"
 
 
 def test_runs_start_in_the_order_of_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
