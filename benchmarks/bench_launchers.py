@@ -32,7 +32,7 @@ LAUNCHERS: dict[str, tuple[list[str], list[str], int]] = {
     ),
     "gpus": (
         ["hydra/launcher=gpus", f"hydra.launcher.ray.init.num_cpus={SLOTS}"],
-        ["hydra/launcher=ray", f"+hydra.launcher.ray.init.num_cpus={SLOTS}", "+hydra.launcher.ray.remote.num_cpus=1"],
+        ["hydra/launcher=ray", "hydra.launcher.ray.init.address=local", f"+hydra.launcher.ray.init.num_cpus={SLOTS}"],
         SLOTS,
     ),
     "slurm": (
@@ -109,9 +109,10 @@ def _seconds(command: list[str]) -> float:
 
 
 def _side(words: list[str], slots: int, side: str) -> dict[str, float]:
-    """`first`: seconds of a sweep of two runs beyond theirs, its start; `over`: of each further run beyond its second."""
+    """`over`: seconds of each run beyond the job's own; `first`: of a sweep beyond its runs, with the start of its engine."""
     few, many = (_sweep(words, runs, side) for runs in (2, 2 + RUNS))
-    return {"first": few - 2 * SECONDS / slots, "over": (many - few) * slots / RUNS - SECONDS, "two": few, "all": many}
+    over = (many - few) * slots / RUNS - SECONDS
+    return {"first": few - 2 * (SECONDS + over) / slots, "over": over, "two": few, "all": many}
 
 
 def _sweep(words: list[str], runs: int, side: str) -> float:
