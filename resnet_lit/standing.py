@@ -9,6 +9,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -175,12 +176,16 @@ def counts(runs: Iterable[Standing]) -> str:
 
 
 def seconds_left(runs: Sequence[Standing]) -> float | None:
-    """Until all runs have ended, with as many at a time as now, at the pace of those that have been trained; None: not known."""
-    seconds, cost, left = 0.0, 0.0, 0.0
+    """Until all runs have ended, with as many at a time as now, at the pace of those that have been trained; None: not known.
+
+    What a run takes is its cost times their pace, and a start (imports, compiling a config) that costs each the same.
+    """
+    seconds, cost, left, starts = 0.0, 0.0, 0.0, []
     for run in runs:
         total = (run.record.get("timing") or {}).get("total")
         if run.status == "finished" and total:
             seconds, cost = seconds + total, cost + run.cost
+            starts += [start for start in [_start(run.record)] if start is not None]
         elif run.beat.get("steps") and run.beat["step"] > run.beat["first_step"]:
             seconds += run.beat["seconds"]
             cost += run.cost * (run.beat["step"] - run.beat["first_step"]) / run.beat["steps"]
@@ -188,4 +193,14 @@ def seconds_left(runs: Sequence[Standing]) -> float | None:
             left += run.cost * (1 - run.fraction)
     if not cost:
         return None
-    return left * seconds / cost / max(1, sum(run.status == "running" for run in runs))
+    waiting = sum(run.status in LEFT and run.status != "running" for run in runs)
+    seconds = left * seconds / cost + (waiting * sum(starts) / len(starts) if starts else 0)
+    return seconds / max(1, sum(run.status == "running" for run in runs))
+
+
+def _start(record: Record) -> float | None:
+    """Seconds of a run that were not training; None where it was gone on with, as they were several then."""
+    if len(record.get("sessions", [])) != 1:
+        return None
+    begun, ended = (datetime.fromisoformat(record[key]) for key in ("started", "ended"))
+    return max(0.0, (ended - begun).total_seconds() - float(record["timing"]["total"]))

@@ -182,6 +182,14 @@ def test_time_left_counts_what_runs_cost_and_how_many_go_at_a_time(tmp_path: Pat
     assert seconds_left(left[2:]) is None
 
 
+def test_time_left_counts_the_start_of_each_run(tmp_path: Path) -> None:
+    begun, ended = "2026-01-01T00:00:00+00:00", "2026-01-01T00:01:48+00:00"
+    leave(cell(tmp_path, "seed=1"), "finished", started=begun, sessions=[begun], ended=ended)  # 100 s, and 8 s before
+    leave(cell(tmp_path, "seed=2"), "finished", started=begun, sessions=[begun, ended], ended=ended)  # went on: not known
+    left = [stand(cell(tmp_path, f"seed={seed}").folder, cost=cost) for seed, cost in ((1, 1.0), (2, 1.0), (3, 2.0), (4, 0.1))]
+    assert seconds_left(left) == pytest.approx((2.0 + 0.1) * 100 + 2 * 8)
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
