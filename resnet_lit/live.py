@@ -27,7 +27,7 @@ from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.record import Record
 from resnet_lit.results import as_csv
 from resnet_lit.schema import RESNET, Config, architecture
-from resnet_lit.standing import LEFT, NOT_RUN, SWEEPS, Standing, counts, names, seconds_left, stand
+from resnet_lit.standing import LEFT, NOT_RUN, SWEEPS, Standing, counts, seconds_left, short_names, stand
 from resnet_lit.typed import duration, flatten, show
 
 log = logging.getLogger("resnet_lit")
@@ -74,7 +74,9 @@ class Progress:
             self._announced[run.folder] = _mark(run)
         self._opened = True
         if self.style != "none":
-            print(f"{len(self.runs)} run{'s' * (len(self.runs) != 1)}: {counts(self.runs)}", flush=True)
+            _, common = short_names([run.folder for run in self.runs])
+            more = f"; all with {common}" if common else ""
+            print(f"{len(self.runs)} run{'s' * (len(self.runs) != 1)}: {counts(self.runs)}{more}", flush=True)
         if self.style == "rich" or (self.style == "auto" and sys.stdout.isatty()):
             self._live = Live(console=Console(), auto_refresh=False, transient=True, get_renderable=self._picture)
             self._live.start()
@@ -134,7 +136,7 @@ class Progress:
         done = sum(one.status not in LEFT or (one.status == "interrupted" and one.folder in self.told) for one in self.runs)
         accuracy = run.metrics.get("test/accuracy")
         words = [
-            f"{names([one.folder for one in self.runs])[self.runs.index(run)]}: {run.status}",
+            f"{short_names([one.folder for one in self.runs])[0][self.runs.index(run)]}: {run.status}",
             "" if accuracy is None else f"test {accuracy:.2%}",
             f"({run.reason})" if run.reason else "",
             self._left() or "",
@@ -172,7 +174,7 @@ class Progress:
         """What a terminal shows: the whole in a line, and a line for each run that is being trained."""
         runs = self.runs
         head = Text("  ".join(filter(None, [self.name, f"{len(runs)} runs: {counts(runs)}", self._left()])), style="bold")
-        called = names([run.folder for run in runs])
+        called, _ = short_names([run.folder for run in runs])
         lines = [head]
         for name, run in zip(called, runs, strict=True):
             if run.status == "running":

@@ -11,7 +11,7 @@ from typing import Any
 
 from resnet_lit import record as records
 from resnet_lit.identity import changes_result
-from resnet_lit.standing import ORDER, Standing, names
+from resnet_lit.standing import ORDER, Standing, names, short_names
 from resnet_lit.typed import flatten, show
 
 # Accuracies are sorted by the metric that chose the epoch.
@@ -49,10 +49,11 @@ def _way(run: Standing) -> str | None:
 
 
 def table(runs: Sequence[Standing], *, colour: bool = False) -> str:
-    """A line for every run, sorted; above them what they are sorted by."""
+    """A line for every run, sorted; above them what they are sorted by, and what they have in common."""
     ordered, ways = in_order(runs)
     rows: list[tuple[str, ...]] = [("run", "status", "val", "test", "last", "time", "")]
-    called = dict(zip((run.folder for run in runs), names([run.folder for run in runs]), strict=True))
+    short, common = short_names([run.folder for run in runs])
+    called = dict(zip((run.folder for run in runs), short, strict=True))
     for run in ordered:
         measured = [_percent(run.metrics.get(key)) for key in METRICS[:3]]
         seconds = (run.record.get("timing") or {}).get("total")
@@ -60,6 +61,7 @@ def table(runs: Sequence[Standing], *, colour: bool = False) -> str:
     used = [i for i in range(len(rows[0])) if i < 2 or any(row[i] for row in rows[1:])]
     widths = {i: max(len(row[i]) for row in rows) for i in used}
     lines = [f"sorted by {'; then by '.join(ways)}"] if ways else []
+    lines += [f"all with {common}"] if common else []
     for number, row in enumerate(rows):
         words = [row[i].rjust(widths[i]) if 2 <= i <= 5 else row[i].ljust(widths[i]) for i in used]
         if colour and number:

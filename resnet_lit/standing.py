@@ -162,6 +162,13 @@ def names(folders: Sequence[Path]) -> list[str]:
     return [f"{name} {folder.name[-10:]}" if count[name] > 1 else name for name, folder in zip(readable, folders, strict=True)]
 
 
+def short_names(folders: Sequence[Path]) -> tuple[list[str], str]:
+    """The same without the words that all of them have in common but for the experiment, and those words."""
+    readable = [_readable(folder).split(" ") for folder in folders]
+    common = [word for word in readable[0][1:] if all(word in words[1:] for words in readable)] if len(readable) > 1 else []
+    return [" ".join(word for word in name.split(" ") if word not in common) for name in names(folders)], " ".join(common)
+
+
 def _readable(folder: Path) -> str:
     if not IDENTITY.search(folder.name):  # a folder that the user has named
         return folder.name

@@ -23,7 +23,7 @@ from resnet_lit.preflight import Cell
 from resnet_lit.results import in_order, table, verdict
 from resnet_lit.run import reason_of
 from resnet_lit.schema import to_mapping
-from resnet_lit.standing import names, seconds_left, stand, standings_below
+from resnet_lit.standing import names, seconds_left, short_names, stand, standings_below
 
 
 def cell(outputs: Path, *words: str) -> Cell:
@@ -49,6 +49,17 @@ def test_names_are_readable_and_unlike(tmp_path: Path) -> None:
     assert names(folders) == ["digits optimizer=adam batch_size=32 seed=1", "digits", "run"]
     alike = [Path("model4/seed=1-0123456789"), Path("model4/seed=1-9876543210")]
     assert names(alike) == ["model4 seed=1 0123456789", "model4 seed=1 9876543210"]
+
+
+def test_what_all_runs_have_in_common_is_said_once(tmp_path: Path) -> None:
+    common = ("data.limit_train=64", "trainer.max_epochs=3")
+    first, second, plain = (cell(tmp_path, *words, *common).folder for words in (("optimizer=adam", "seed=1"), ("seed=2",), ()))
+    short = ["digits optimizer=adam seed=1", "digits seed=2", "digits"]
+    assert short_names([first, second, plain]) == (short, "limit_train=64 max_epochs=3")
+    assert short_names([first]) == (names([first]), "")
+    lines = table([stand(second), stand(plain)]).splitlines()
+    assert lines[0] == "all with limit_train=64 max_epochs=3"
+    assert [line.split("  ")[0] for line in lines[2:]] == ["digits seed=2", "digits"]
 
 
 def test_runs_are_sorted_by_what_chose_their_epoch(tmp_path: Path) -> None:
