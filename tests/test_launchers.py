@@ -89,18 +89,18 @@ def test_runs_side_by_side_share_the_cores_and_a_lost_worker_is_made_up_for(
         *TINY,
         "threads=auto",
         "hydra/launcher=side_by_side",
-        "seed=0,1,2",
+        "seed=0,1",
         "+callbacks.casualties._target_=casualties.Casualties",
     )
-    sweep += ("+callbacks.casualties.orphaned=[2]",)
-    driver = start(*sweep, cwd=tmp_path)  # seed 2 kills its worker: joblib gives up, and is started again
+    sweep += ("+callbacks.casualties.orphaned=[1]",)
+    driver = start(*sweep, cwd=tmp_path)  # seed 1 kills its worker: joblib gives up, and is started again
     output = driver.communicate()[0]
     assert driver.returncode == 0, output
     assert "JoblibLauncher has lost a job" in output
-    assert "3 of 3 finished" in output
+    assert "2 of 2 finished" in output
     records = [record for path in tmp_path.glob("outputs/digits/*/result.json") if (record := read(path.parent))]
     assert {record["threads"] for record in records} == {max(1, usable_cores() // 2)}
-    assert {record["seed"]: len(record["sessions"]) for record in records}[2] == 2
+    assert {record["seed"]: len(record["sessions"]) for record in records}[1] == 2
 
 
 @pytest.mark.slow

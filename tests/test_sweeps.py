@@ -14,7 +14,7 @@ from resnet_lit.config import CONF, folder_name, load
 from resnet_lit.models.cost import count_multiply_adds, count_parameters
 from resnet_lit.preflight import cells_of
 from resnet_lit.schema import architecture
-from resnet_lit.standing import names
+from resnet_lit.standing import short_names
 
 SWEEPS = sorted(path.stem for path in (CONF / "sweep").glob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -111,7 +111,7 @@ def test_a_smoke_sweep_trains_with_and_without_m_and_its_cells_are_found_alone(c
     expected = [
         folder_name(load("+scale=smoke", "data=digits", f"+cell={cell}", f"seed={seed}")) for seed in (0, 1) for cell in cells
     ]
-    assert [line.split("] ")[1].split(":")[0] for line in lines] == names([Path(folder) for folder in expected])
+    assert [line.split("] ")[1].split(":")[0] for line in lines] == short_names([Path(folder) for folder in expected])[0]
     for folder in expected:
         record = json.loads((tmp_path / "outputs" / folder / "result.json").read_text())
         assert (record["scale"], record["config"]["scale"], record["status"]) == ("smoke", "smoke", "finished")

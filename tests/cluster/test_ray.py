@@ -76,29 +76,26 @@ def test_every_run_gets_a_gpu_of_its_own_and_its_part_of_the_cores(tmp_path: Pat
     assert sorted(one["gpus"] for one in told) == ["0", "1"]
     assert {one["threads"] for one in told} == {min(2, len(os.sched_getaffinity(0)))}
 
-    again = start("-m", *CELLS, "hydra/launcher=gpus", *pretended, "seed=0,1", cwd=tmp_path)
-    assert "2 of 2 finished" in again.communicate()[0]
-
 
 def test_one_run_raises_and_one_is_killed_and_the_rest_of_a_cluster_finishes(cluster: str, tmp_path: Path) -> None:
-    sweep = ("-m", *CELLS, "hydra/launcher=ray_cluster", f"hydra.launcher.ray.init.address={cluster}", "seed=0,1,2,3")
+    sweep = ("-m", *CELLS, "hydra/launcher=ray_cluster", f"hydra.launcher.ray.init.address={cluster}", "seed=0,1,2")
     sweep += ("+callbacks.casualties.raises=[1]", "+callbacks.casualties.killed=[2]")
     driver = start(*sweep, cwd=tmp_path)
     output = driver.communicate()[0]
     assert driver.returncode == 1, output
-    assert "2 of 4 finished" in output
+    assert "1 of 3 finished" in output
     assert "an accident" in output
     assert "killed by signal 9" in output
-    assert len(list(tmp_path.glob("outputs/digits/*/told.json"))) == 4
+    assert len(list(tmp_path.glob("outputs/digits/*/told.json"))) == 3
 
     again = start(*sweep, cwd=tmp_path)
     output = again.communicate()[0]
     assert again.returncode == 0, output
-    assert "4 of 4 finished" in output
+    assert "3 of 3 finished" in output
 
 
 def test_a_killed_driver_loses_nothing(tmp_path: Path) -> None:
-    sweep = ("-m", *CELLS, "trainer.max_epochs=150", "hydra/launcher=gpus", "hydra.launcher.ray.init.num_cpus=2", "seed=0,1")
+    sweep = ("-m", *CELLS, "trainer.max_epochs=100", "hydra/launcher=gpus", "hydra.launcher.ray.init.num_cpus=2", "seed=0,1")
     driver = start(*sweep, cwd=tmp_path)
     folder = tmp_path / "outputs" / "digits"
     wait_for(lambda: len(list(folder.glob("*/checkpoints/last.ckpt"))) == 2, 240)
