@@ -81,7 +81,8 @@ def test_a_run_that_will_not_fit_on_its_disk_is_refused_before_anything_is_writt
 
 
 def test_a_sweep_needs_what_stays_of_every_run_and_what_one_needs_meanwhile(tmp_path, monkeypatch) -> None:
-    cells = [(load("+experiment=model4", f"seed={seed}"), tmp_path / f"run{seed}") for seed in range(10)]
+    config = load("+experiment=model4")
+    cells = [(dataclasses.replace(config, seed=seed), tmp_path / f"run{seed}") for seed in range(10)]
     weights, rest = 4 * 4_977_226 / 2**20, 3_000_000 / 2**20
     need = 10 * (weights + rest) + 9 * weights  # best of each; one at a time has three more of three times the weights
     free(monkeypatch, need - 1)

@@ -119,7 +119,9 @@ def test_an_output_folder_that_cannot_be_written_is_refused(command, tmp_path) -
     assert "hydra.run.dir=" in ended.stderr
 
 
-@pytest.mark.parametrize("words", [("hydra.run.dir=mine/x/new/run",), ("-m", "hydra.sweep.dir=mine", "name=x")])
+@pytest.mark.parametrize(
+    "words", [("hydra.run.dir=mine/x/new/run",), pytest.param(("-m", "hydra.sweep.dir=mine", "name=x"), marks=pytest.mark.slow)]
+)
 def test_what_is_refused_takes_away_its_own_folders_and_no_others(command, tmp_path, words) -> None:
     (tmp_path / "mine" / "x").mkdir(parents=True)
     ended = command(*words, "+experiment=digits", "data=folder", "data.root=nowhere")
