@@ -21,6 +21,7 @@ from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
@@ -49,6 +50,7 @@ TRIES = 4  # of a launcher that loses all its jobs when one worker dies
 CARRIED = ("PYTHONPATH", "RESNET_LIT_DATA", "RESNET_LIT_CACHE")
 SIGNALLED = [str(Interrupted(number)) for number in (signal.SIGTERM, signal.SIGUSR1)]  # how SLURM ends a run that may go on
 ANSWER_SECONDS = 10  # that the head of a Ray cluster has to take a connection
+CLIENT_PORT = 10001  # of ray://HOST
 PATIENCE = 60  # seconds that runs get to write their checkpoints before joblib kills them
 QUEUE_SECONDS = 5  # between two looks at SLURM's queue
 ACCOUNTS_SECONDS = 60  # between two looks at its accounts, at most; submitit's 600 leave a killed job unnoticed for ten minutes
@@ -229,7 +231,7 @@ def _start_ray(launcher: Any) -> None:
         if address != "local":
             arguments.setdefault("runtime_env", {"env_vars": {key: os.environ[key] for key in CARRIED if key in os.environ}})
         try:
-            if address != "local":
+            if address not in (None, "local"):
                 _reach(str(address))
             ray.init(**{key: value for key, value in arguments.items() if value is not None})
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -245,10 +247,15 @@ def _reach(address: str) -> None:
     """Raise ConnectionError where nobody listens, be it an address that a dead cluster has left: Ray would try for minutes."""
     from ray._private.services import canonicalize_bootstrap_address
 
-    place = address.rpartition("://")[2] if "://" in address else canonicalize_bootstrap_address(address) or ""
-    host, _, port = place.rpartition(":")
+    if "://" not in address:
+        place = canonicalize_bootstrap_address(address) or ""
+    elif address.startswith("ray://"):
+        place = address.removeprefix("ray://")
+    else:  # a provider's own, which its package resolves
+        return
+    found = urlsplit(f"//{place}")
     try:
-        socket.create_connection((host.strip("[]"), int(port or 10001)), timeout=ANSWER_SECONDS).close()
+        socket.create_connection((found.hostname, found.port or CLIENT_PORT), timeout=ANSWER_SECONDS).close()
     except OSError as error:
         raise ConnectionError(f"nobody answers at {place}: {error.strerror or error}") from error
 

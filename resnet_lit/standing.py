@@ -187,12 +187,11 @@ def seconds_left(runs: Sequence[Standing]) -> float | None:
 
     What a run takes is its cost times their pace, and a start (imports, compiling a config) that costs each the same.
     """
-    seconds, cost, left, starts = 0.0, 0.0, 0.0, []
+    seconds, cost, left = 0.0, 0.0, 0.0
     for run in runs:
         total = (run.record.get("timing") or {}).get("total")
         if run.status == "finished" and total:
             seconds, cost = seconds + total, cost + run.cost
-            starts += [start for start in [_start(run.record)] if start is not None]
         elif run.beat.get("steps") and run.beat["step"] > run.beat["first_step"]:
             seconds += run.beat["seconds"]
             cost += run.cost * (run.beat["step"] - run.beat["first_step"]) / run.beat["steps"]
@@ -201,13 +200,14 @@ def seconds_left(runs: Sequence[Standing]) -> float | None:
     if not cost:
         return None
     waiting = sum(run.status in LEFT and run.status != "running" for run in runs)
+    starts = [start for run in runs if run.status == "finished" and (start := _start(run.record)) is not None]
     seconds = left * seconds / cost + (waiting * sum(starts) / len(starts) if starts else 0)
     return seconds / max(1, sum(run.status == "running" for run in runs))
 
 
 def _start(record: Record) -> float | None:
     """Seconds of a run that were not training; None where it was gone on with, as they were several then."""
-    if len(record.get("sessions", [])) != 1:
+    if len(record.get("sessions", [])) != 1 or "timing" not in record:
         return None
     begun, ended = (datetime.fromisoformat(record[key]) for key in ("started", "ended"))
     return max(0.0, (ended - begun).total_seconds() - float(record["timing"]["total"]))

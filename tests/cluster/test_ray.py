@@ -121,23 +121,31 @@ def test_too_large_a_share_is_refused_before_anything(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("outputs/*/*"))
 
 
-@pytest.mark.parametrize("left", [False, True])
-def test_no_cluster_at_an_address_is_one_line(monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
+@pytest.mark.parametrize(
+    ("address", "found", "why"),
+    [
+        ("auto", None, "Could not find any running Ray instance."),
+        ("auto", "127.0.0.1:9", "nobody answers at 127.0.0.1:9: Connection refused"),  # a dead cluster has left it
+        ("127.0.0.1:9", "127.0.0.1:9", "nobody answers at 127.0.0.1:9: Connection refused"),
+        ("ray://127.0.0.1:9", None, "nobody answers at 127.0.0.1:9: Connection refused"),
+        ("ray://127.0.0.1", None, "nobody answers at 127.0.0.1: Connection refused"),
+    ],
+)
+def test_no_cluster_at_an_address_is_one_line(monkeypatch: pytest.MonkeyPatch, address: str, found: str | None, why: str) -> None:
     from ray._private import services
 
     from resnet_lit.launchers import _start_ray
 
-    def look_up(_: str) -> str:  # as Ray does where it finds none, or what a dead one has left
-        if left:
-            return "127.0.0.1:9"
-        raise ConnectionError("Could not find any running Ray instance.\nPlease specify the one to connect to")
+    def look_up(_: str) -> str:  # as Ray does; other tests may have a cluster running
+        if found is None:
+            raise ConnectionError("Could not find any running Ray instance.\nPlease specify the one to connect to")
+        return found
 
     monkeypatch.setattr(services, "canonicalize_bootstrap_address", look_up)
-    launcher = SimpleNamespace(ray_cfg=OmegaConf.create({"init": {"address": "auto"}, "remote": {}}))
-    why = "nobody answers at 127.0.0.1:9: Connection refused" if left else "Could not find any running Ray instance."
+    launcher = SimpleNamespace(ray_cfg=OmegaConf.create({"init": {"address": address}, "remote": {}}))
     with pytest.raises(Refused) as refused:
         _start_ray(launcher)
-    assert str(refused.value) == f"hydra.launcher.ray.init.address=auto: {why} (ray start --head starts one)"
+    assert str(refused.value) == f"hydra.launcher.ray.init.address={address}: {why} (ray start --head starts one)"
 
 
 def test_runs_start_in_the_order_of_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
