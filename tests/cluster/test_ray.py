@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -134,7 +134,7 @@ def test_too_large_a_share_is_refused_before_anything(tmp_path: Path) -> None:
 def test_no_cluster_at_an_address_is_one_line(monkeypatch: pytest.MonkeyPatch, address: str, found: str | None, why: str) -> None:
     from ray._private import services
 
-    from resnet_lit.launchers import _start_ray
+    from resnet_lit import launchers
 
     def look_up(_: str) -> str:  # as Ray does; other tests may have a cluster running
         if found is None:
@@ -142,29 +142,30 @@ def test_no_cluster_at_an_address_is_one_line(monkeypatch: pytest.MonkeyPatch, a
         return found
 
     monkeypatch.setattr(services, "canonicalize_bootstrap_address", look_up)
+    monkeypatch.setattr(launchers, "CLIENT_PORT", 9)  # 10001 answers while another test has a cluster running
     launcher = SimpleNamespace(ray_cfg=OmegaConf.create({"init": {"address": address}, "remote": {}}))
     with pytest.raises(Refused) as refused:
-        _start_ray(launcher)
+        launchers._start_ray(launcher)
     assert str(refused.value) == f"hydra.launcher.ray.init.address={address}: {why} (ray start --head starts one)"
 
 
-def test_runs_start_in_the_order_of_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-    from hydra_plugins.hydra_ray_launcher import _core, _launcher_util
+def test_runs_start_in_the_order_of_the_sweep(tmp_path: Path) -> None:
+    script = """
+        import time
+        import ray
+        from hydra_plugins.hydra_ray_launcher import _core, _launcher_util
+        from resnet_lit.launchers import _in_one_queue
 
-    from resnet_lit.launchers import _in_one_queue
+        def job(**arguments):
+            time.sleep(0.1)
+            return time.monotonic(), arguments["sweep_config"]
 
-    def job(**arguments: object) -> tuple[float, object]:
-        time.sleep(0.1)
-        return time.monotonic(), arguments["sweep_config"]
-
-    monkeypatch.setattr(_launcher_util, "_run_job", job)
-    monkeypatch.setattr(_core, "launch_job_on_ray", None)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # this process has read its mode before the cluster's was set
-    ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="error", log_to_driver=False)
-    try:
+        _launcher_util._run_job = job
+        ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="error", log_to_driver=False)
         _in_one_queue({"num_cpus": 1, "num_gpus": 0, "max_retries": -1})
         started = [_core.launch_job_on_ray(None, None, number, None, None) for number in range(12)]
-        assert [number for _, number in sorted(ray.get(started))] == list(range(12))
-    finally:
-        ray.shutdown()
+        print(*[number for _, number in sorted(ray.get(started))])
+    """  # a process of its own: Ray's threads outlive it here, and upset the processes that later tests start
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    ran = subprocess.run(command, cwd=tmp_path, env={**os.environ, "RAY_AUTH_MODE": "disabled"}, capture_output=True, text=True)
+    assert ran.stdout.split() == [str(number) for number in range(12)], ran.stderr
