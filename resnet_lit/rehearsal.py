@@ -10,6 +10,9 @@ written.
 
 from __future__ import annotations
 
+from resnet_lit import lean  # noqa: F401
+
+# isort: split
 import dataclasses
 import json
 import math

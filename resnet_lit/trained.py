@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from resnet_lit import lean  # noqa: F401
+
+# isort: split
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from resnet_lit import lean  # noqa: F401
+
+# isort: split
 import inspect
 import logging
 import math

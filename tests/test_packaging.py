@@ -89,3 +89,16 @@ def test_the_schema_names_lightnings_own_arguments() -> None:
     theirs = set(inspect.signature(Trainer).parameters)
     assert set(keys_of(Ours)) <= theirs
     assert theirs - set(keys_of(Ours)) == set(OWNED)
+
+
+@pytest.mark.slow
+def test_training_is_imported_without_signal_processing_and_leaves_it_whole() -> None:
+    code = """
+import sys
+import resnet_lit.training
+print("scipy.signal" in sys.modules)
+import scipy.signal
+print(scipy.signal.medfilt([1, 9, 1]))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == ["False", "[1 1 1]"]
