@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lit import paper
+from resnet_lit import composing, paper
 from resnet_lit.identity import changes_result, identity
 from resnet_lit.schema import OWNED, Config, Trainer, from_mapping, replace, to_mapping
 from resnet_lit.typed import ConfigError, Refused, flatten, keys_of, nearest, show
@@ -58,8 +58,7 @@ UNNAMED_GROUPS = (*ADDED_GROUPS, "logger", "callbacks")  # a choice there says n
 LABEL_LENGTH = 100
 MOST_CHOICES = 12  # in an error message
 
-# Hydra copies its store in each composition, though the store only gives away copies: a fifth of the time of each.
-ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+composing.speed_up()
 
 # The cells of the paper, as files of the group `cell` would be, and their names for the sweep over all of them.
 for _cell in paper.CELLS:
@@ -167,10 +166,11 @@ def _label(config: DictConfig, values: dict[str, Any]) -> str:
     start = (*experiment, *scale)
     loader, name = GlobalHydra.instance().config_loader(), str(config.hydra.job.config_name)
     start += tuple(str(word) for word in config.hydra.overrides.hydra if str(word).startswith("hydra.searchpath"))
-    own_choices, _ = _own(loader, name, start)
+    own_choices = _own_choices(loader, name, start)
     groups = {g: c for g, c in choices.items() if own_choices.get(g) != c and g not in UNNAMED_GROUPS}
     added = tuple(f"{'' if g in own_choices else '+'}{g}={c}" for g, c in groups.items())
-    _, own_values = _own(loader, name, (*start, *added))
+    typed = {str(word) for word in config.hydra.overrides.task}
+    own_values = flatten(values) if typed <= {*start, *added} else _own_values(loader, name, (*start, *added))
     flat = flatten(values)
     tails = [key.rsplit(".", 1)[-1] for key in keys_of(Config)]
     words = [f"{group}={choice}" for group, choice in groups.items()]
@@ -185,16 +185,23 @@ def _label(config: DictConfig, values: dict[str, Any]) -> str:
 
 
 def _choices(config: DictConfig) -> dict[str, str]:
-    chosen = OmegaConf.to_container(config.hydra.runtime.choices)
-    assert isinstance(chosen, dict)
-    return {str(g): str(c) for g, c in chosen.items() if not str(g).startswith("hydra/") and c is not None}
+    return _of_the_job(OmegaConf.to_container(config.hydra.runtime.choices))  # type: ignore[arg-type]
+
+
+def _of_the_job(choices: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(g): str(c) for g, c in choices.items() if not str(g).startswith("hydra/") and c is not None}
 
 
 @functools.lru_cache(maxsize=256)
-def _own(loader: ConfigLoader, config_name: str, words: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any]]:
-    """The choices and flat values of an experiment as its file has them. Cached: a sweep asks for few."""
-    config = loader.load_configuration(config_name, list(words), run_mode=RunMode.RUN)
-    return _choices(config), flatten(_values(config))
+def _own_choices(loader: ConfigLoader, config_name: str, words: tuple[str, ...]) -> dict[str, str]:
+    """The choices of an experiment as its file has them. Cached: a sweep asks for few."""
+    return _of_the_job(loader.compute_defaults_list(config_name, list(words), RunMode.RUN).overrides.known_choices)
+
+
+@functools.lru_cache(maxsize=256)
+def _own_values(loader: ConfigLoader, config_name: str, words: tuple[str, ...]) -> dict[str, Any]:
+    """The flat values of an experiment with these choices."""
+    return flatten(_values(loader.load_configuration(config_name, list(words), run_mode=RunMode.RUN)))
 
 
 def _safe(text: str) -> str:
