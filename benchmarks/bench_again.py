@@ -29,14 +29,14 @@ ROUNDS = 3
 SWEEP, SINGLE = ["+sweep=paper", "sweep.seeds=2"], ["+cell=model4_adam"]
 # conf/ names a resolver of ours and a callback: the one gives a constant here, the other is taken out. Hydra is as installed.
 STOCK = """
-from hydra.core.config_store import ConfigStore
-del ConfigStore.__deepcopy__
+from resnet_lit import composing
+composing.speed_up = lambda: None
 """
 PLAIN = f"""
+{STOCK}
 import hydra
 from omegaconf import OmegaConf
 from resnet_lit import config
-{STOCK}
 OmegaConf.register_new_resolver("run_folder", lambda: "run", replace=True)
 
 @hydra.main(version_base="1.3", config_path={str(CONF)!r}, config_name="config")
@@ -46,11 +46,11 @@ def task(config):
 task()
 """
 BARE = f"""
+{STOCK}
 import sys
 from resnet_lit.config import own_hydra
 from hydra.types import RunMode
 from resnet_lit.preflight import _expand
-{STOCK}
 with own_hydra() as hydra:
     master = hydra.compose_config("config", sys.argv[1:], RunMode.MULTIRUN, with_log_configuration=False)
     for words in _expand(master):
