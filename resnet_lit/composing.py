@@ -36,7 +36,7 @@ def _parse_yaml_in_c() -> None:
         module.get_yaml_loader = lambda: loader  # type: ignore[attr-defined]
 
 
-_get_mode: Callable[[Hydra, str | None, list[str]], Any] = Hydra.get_mode
+hydra_get_mode: Callable[[Hydra, str | None, list[str]], Any] = Hydra.get_mode
 
 
 def _compose_once(self: Hydra, config_name: str | None, overrides: list[str]) -> Any:
@@ -44,17 +44,17 @@ def _compose_once(self: Hydra, config_name: str | None, overrides: list[str]) ->
     try:
         config = self.config_loader.load_configuration(config_name, overrides, RunMode.RUN)
     except Exception:  # words to sweep over, or wrong ones: as Hydra has it
-        return _get_mode(self, config_name, overrides)
-    compose, known = self.config_loader.load_configuration, list(overrides)
+        return hydra_get_mode(self, config_name, overrides)
+    loader, known = self.config_loader, list(overrides)
 
     def composed(config_name: str | None, overrides: list[str], run_mode: RunMode, **options: Any) -> DictConfig:
-        self.config_loader.load_configuration = compose  # type: ignore[method-assign]
+        del loader.load_configuration
         if run_mode != RunMode.RUN or overrides not in (known, [*known, "hydra.mode=RUN"]):
-            return compose(config_name, overrides, run_mode, **options)
+            return loader.load_configuration(config_name, overrides, run_mode, **options)
         with open_dict(config):
             config.hydra.mode = RunMode.RUN
             config.hydra.overrides.hydra.extend(overrides[len(known) :])
         return config
 
-    self.config_loader.load_configuration = composed  # type: ignore[method-assign, assignment]
+    loader.load_configuration = composed  # type: ignore[method-assign, assignment]
     return config.hydra.mode

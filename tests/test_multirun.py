@@ -13,7 +13,7 @@ from resnet_lit.record import read
 
 pytestmark = pytest.mark.slow
 WORDS = (*TINY, "trainer.max_epochs=8")
-SWEEP = ("-m", *WORDS, "data.batch_size=32", "seed=0,1,2")
+SWEEP = ("-m", *WORDS, "data.batch_size=32", "seed=0,1")
 
 
 def processes_under(folder: Path) -> list[int]:
@@ -37,12 +37,11 @@ def test_a_killed_cell_is_named_the_others_finish_and_the_next_typing_repairs_it
 
     driver = start(*SWEEP, cwd=tmp_path)
     folder = tmp_path / "outputs" / "digits"
-    wait_for(lambda: "finished" in statuses(folder))
     wait_for(lambda: "running" in statuses(folder))
     os.kill(statuses(folder)["running"], signal.SIGKILL)
     output = driver.communicate()[0]
     assert driver.returncode == 1
-    assert "2 of 3 finished" in output
+    assert "1 of 2 finished" in output
     reason = "killed by signal 9 (out of memory, or by hand)"
     assert reason in output
     assert reason in {(read(path.parent) or {})["reason"] for path in folder.glob("*/result.json")}
@@ -51,13 +50,13 @@ def test_a_killed_cell_is_named_the_others_finish_and_the_next_typing_repairs_it
     again = start(*SWEEP, cwd=tmp_path)
     output = again.communicate()[0]
     assert again.returncode == 0, output
-    assert "3 of 3 finished" in output
+    assert "2 of 2 finished" in output
     after = {name: digest for name, digest in files_of(folder).items() if "result.json" in name}
-    assert len(after) == 3
-    assert len(set(before.items()) & set(after.items())) == 2  # the finished ones were left alone
+    assert len(after) == 2
+    assert len(set(before.items()) & set(after.items())) == 1  # the finished one was left alone
 
     cells = {path.parent.relative_to(tmp_path / "outputs").as_posix() for path in folder.glob("*/result.json")}
-    assert cells == {folder_name(load(*WORDS, "data.batch_size=32", f"seed={seed}")) for seed in range(3)}
+    assert cells == {folder_name(load(*WORDS, "data.batch_size=32", f"seed={seed}")) for seed in range(2)}
     single = start(*WORDS, "data.batch_size=32", "seed=1", cwd=tmp_path)
     assert "finished before" in single.communicate()[0]
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from test_forecast import EXTENT, PACE
-from tests_support import TINY
+from tests_support import TINY, files_of
 
 from resnet_lit import planning
 from resnet_lit.config import load
@@ -176,33 +176,28 @@ def test_help_needs_no_torch() -> None:
 
 
 @pytest.mark.slow
-def test_a_plan_writes_nothing_and_knows_the_size_of_the_run(command, tmp_path) -> None:
-    words = (*TINY, "trainer.max_epochs=10", "hydra.run.dir=run")
-    planned = command(*words, "--json", "--seconds=2", module="plan")
-    assert planned.returncode == 0, planned.stderr
-    assert list(tmp_path.iterdir()) == []  # nothing was written
-    (found,) = json.loads(planned.stdout)["runs"]
-    assert (found["status"], found["forecast"]["parameters"], found["forecast"]["images"]) == ("not run", 1454, 10 * 192)
-    assert 0 < found["forecast"]["low"] < found["forecast"]["total"] < found["forecast"]["high"]
-    assert command(*words).returncode == 0
-    size = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.is_file())
-    assert found["forecast"]["disk_end"] == pytest.approx(size, rel=0.2)
-    again = command(*words, module="plan")
-    assert again.stdout == "run: finished; nothing is left to train (fresh=true trains it again)\n"
-
-
-@pytest.mark.slow
-def test_a_sweep_s_plan_counts_what_is_left(command, tmp_path) -> None:
-    words = (*TINY, "trainer.max_epochs=1")
-    assert command(*words, "seed=0").returncode == 0
+def test_a_plan_writes_nothing_counts_what_is_left_and_knows_the_size_of_a_run(command, tmp_path) -> None:
+    words = (*TINY, "trainer.max_epochs=10")
+    done = command(*words, "seed=0", "checkpoint.keep=best")  # as a run of a sweep has it
+    assert done.returncode == 0, done.stderr
+    before = files_of(tmp_path)
     planned = command("-m", *words, "seed=0,1,2", "--json", "--slots=2", "--seconds=2", module="plan")
     assert planned.returncode == 0, planned.stderr
+    assert files_of(tmp_path) == before
     found = json.loads(planned.stdout)
     assert [one["status"] for one in found["runs"]] == ["finished", "not run", "not run"]
-    seconds = [one["forecast"]["total"] for one in found["runs"] if one["forecast"]]
+    forecasts = [one["forecast"] for one in found["runs"] if one["forecast"]]
+    seconds = [one["total"] for one in forecasts]
     assert found["left"]["runs"] == 2
     assert found["left"]["seconds"] == pytest.approx(sum(seconds))
     assert found["left"]["slots_seconds"] == pytest.approx(max(seconds))
+    assert (forecasts[0]["parameters"], forecasts[0]["images"]) == (1454, 10 * 192)
+    assert 0 < forecasts[0]["low"] < forecasts[0]["total"] < forecasts[0]["high"]
+    (folder,) = (tmp_path / "outputs").glob("*/*")
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert forecasts[0]["disk_end"] == pytest.approx(size, rel=0.2)
+    again = command(*words, "seed=0", module="plan")
+    assert again.stdout.endswith(": finished; nothing is left to train (fresh=true trains it again)\n")
 
 
 @pytest.mark.slow
