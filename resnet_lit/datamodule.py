@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from resnet_lit.data import sources
 from resnet_lit.data.augment import Augment
+from resnet_lit.data.errors import Progress
 from resnet_lit.data.loader import BatchLoader
 from resnet_lit.data.paths import cache_folder, data_root
 from resnet_lit.data.split import limit, split
@@ -47,7 +47,7 @@ class ImageData(LightningDataModule):
     Batches are (images (N, C, H, W) uint8, targets (N,) int64). Raises DataError, and ConfigError for sizes that do not fit.
     """
 
-    def __init__(self, config: Config, progress: Callable[[int, int, str], None] | None = None) -> None:
+    def __init__(self, config: Config, progress: Progress | None = None) -> None:
         super().__init__()
         self.config = config
         data = config.data

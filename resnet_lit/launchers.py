@@ -28,7 +28,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lit import others, searches
+from resnet_lit import others
 from resnet_lit import record as records
 from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.record import Busy, Record
@@ -71,7 +71,13 @@ def check(config: DictConfig) -> None:
         if shutil.which("sbatch") is None:
             raise Refused("hydra/launcher=slurm: there is no sbatch here; type it on a login node of the cluster")
         _prepare_slurm()
-    searches.prepare(config)
+
+
+def stay_here(config: DictConfig) -> bool:
+    """Whether a multirun's launcher runs its cells on this machine, and so on the data that are here."""
+    launcher = config.hydra.launcher
+    kind = str(launcher.get("_target_", "")).rpartition(".")[2]
+    return kind in ("BasicLauncher", "JoblibLauncher") or (kind == "RayLauncher" and launcher.ray.init.get("address") == "local")
 
 
 def _is_installed(plugin: str) -> bool:

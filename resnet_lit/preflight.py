@@ -18,10 +18,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lit import launchers, planning
+from resnet_lit import launchers, planning, searches
 from resnet_lit.config import Config, explain, folder_name, from_hydra, own_hydra
 from resnet_lit.live import Progress
-from resnet_lit.run import absent
+from resnet_lit.run import absent, have_data
 from resnet_lit.schema import Sweep
 from resnet_lit.typed import ConfigError, Refused, build
 
@@ -49,8 +49,12 @@ new_folders: set[Path] = set()
 
 def refuse(message: str) -> None:
     """One line on stderr and exit status 2: nothing has been written."""
-    print(message, file=sys.stderr)
+    _say(message)
     sys.exit(2)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 class Preflight(Callback):
@@ -72,8 +76,12 @@ class Preflight(Callback):
             composer = Composer(cells)
             _compose_all(config, composer)
             launchers.guard(lambda words: composer.cell(config, words).place)
+            if launchers.stay_here(config):
+                places = [cell.place for cell in cells] or [(from_hydra(config), Path(str(config.hydra.sweep.dir)))]
+                have_data(places, _say)
             if cells:
                 planning.check_sweep([cell.place for cell in cells])
+            searches.prepare(config)  # last: it writes
         except Refused as error:
             refuse(str(error))
         global progress

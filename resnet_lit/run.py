@@ -16,7 +16,7 @@ import os
 import shutil
 import signal
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from resnet_lit.heartbeat import Heartbeat
 from resnet_lit.identity import differences, identity
 from resnet_lit.plugins import source_of
 from resnet_lit.record import Busy, FolderError, Record
-from resnet_lit.schema import Config, from_mapping, to_mapping
+from resnet_lit.schema import Config, Data, from_mapping, to_mapping
 from resnet_lit.typed import ConfigError, Refused, show
 
 log = logging.getLogger("resnet_lit")
@@ -153,11 +153,41 @@ def _clear_debug(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
+def have_data(runs: Iterable[tuple[Config, Path]], say: Callable[[str], object]) -> None:
+    """Decode, or download, what the runs that are left need, before the first of them starts. Raises DataError, once for all."""
+    seen: dict[Any, tuple[str, str] | None] = {}
+    for config, folder in runs:
+        if config.fresh or config.is_debug or _ended(folder) is None:
+            _data_of(config, seen, download=True, say=say)
+
+
 def _check_data(config: Config, folder: Path, found: Record, seen: dict[Any, tuple[str, str] | None]) -> None:
     """Refuse a folder whose run saw other data than `data.root` now names; where it names none, the record stands."""
-    if "data" not in found:
-        return
+    known = _data_of(config, seen) if "data" in found else None
+    if known is not None and known[1] != found["data"]["hash"]:
+        raise FolderError(
+            f"{folder}: was trained on other data ({found['data']['variant']} {found['data']['hash'][:10]}, data.root now names "
+            f"{known[0]} {known[1][:10]}); use another folder, another name=…, or fresh=true to put it aside"
+        )
+
+
+def _are_there(data: Data) -> bool:
+    """Whether there is anything at all where data are looked for."""
+    from resnet_lit.data.paths import cache_folder, data_root, place_of
+
+    return data.name == "digits" or place_of(data_root(data.name, data.root), cache_folder(data.cache)).exists()
+
+
+def _data_of(
+    config: Config,
+    seen: dict[Any, tuple[str, str] | None],
+    *,
+    download: bool = False,
+    say: Callable[[str], object] = log.info,
+) -> tuple[str, str] | None:
+    """Variant and hash of a run's data, which are decoded where they never were; None where they are not here yet."""
     from resnet_lit.data import sources  # NumPy and Pillow: a quarter of the time of an answer that needs neither
+    from resnet_lit.data.errors import now_and_then
     from resnet_lit.data.paths import cache_folder, data_root
 
     data, root = config.data, data_root(config.data.name, config.data.root)
@@ -169,15 +199,10 @@ def _check_data(config: Config, folder: Path, found: Record, seen: dict[Any, tup
     where = (data.name, root, *options.values())
     if where not in seen:
         seen[where] = sources.identify(data.name, root, **options)
-        if seen[where] is None and root is not None:  # not decoded before: only decoding tells what they are
-            source = sources.load(data.name, root, **options)
-            seen[where] = source.variant, source.hash
-    known = seen[where]
-    if known is not None and known[1] != found["data"]["hash"]:
-        raise FolderError(
-            f"{folder}: was trained on other data ({found['data']['variant']} {found['data']['hash'][:10]}, data.root now names "
-            f"{known[0]} {known[1][:10]}); use another folder, another name=…, or fresh=true to put it aside"
-        )
+    if seen[where] is None and (root is not None or download):
+        source = sources.load(data.name, root, **options, progress=now_and_then(say))
+        seen[where] = source.variant, source.hash
+    return seen[where]
 
 
 def _start(config: Config, folder: Path, command: str | None, known_as: str) -> Record:
@@ -220,6 +245,8 @@ def _start(config: Config, folder: Path, command: str | None, known_as: str) -> 
 
 def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt, heart: Heartbeat | None = None) -> Record:
     """Train and write down how it ended. Until `begin` is called nothing is written: what is refused leaves no trace."""
+    if heart is not None and not _are_there(config.data):  # what leads nowhere is refused before seconds of imports
+        _data_of(config, {}, download=True)
     from resnet_lit import training  # torch and Lightning: seconds, and only now is it sure that they are needed
     from resnet_lit.callbacks.heartbeat import Beat
     from resnet_lit.callbacks.metrics import Diverged

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lit.config import from_hydra
 from resnet_lit.identity import identity
@@ -40,10 +38,7 @@ def prepare(config: DictConfig) -> None:
     if "OptunaSweeper" not in str(config.hydra.sweeper.get("_target_")):
         return
     sweeper = config.hydra.sweeper
-    try:
-        typed = from_hydra(config)
-    except (HydraException, OmegaConfBaseException):
-        return  # what does not compose is refused right after this, with its key
+    typed = from_hydra(config)
     if typed.protocol != "holdout":
         raise ConfigError(f"protocol={typed.protocol}: has no validation part to search by; use protocol=holdout")
     axes = _axes(config)

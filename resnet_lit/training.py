@@ -8,7 +8,6 @@ from resnet_lit import lean  # noqa: F401
 import inspect
 import logging
 import math
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -34,6 +33,7 @@ from resnet_lit.callbacks.plateau import Plateau
 from resnet_lit.callbacks.progress import ShowProgress
 from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.callbacks.timing import NoProfiler, Timing
+from resnet_lit.data.errors import now_and_then
 from resnet_lit.datamodule import ImageData
 from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.models.resnet import ResNet
@@ -144,7 +144,7 @@ def train(
     if resumed is not None and resumed[1]:
         log.warning("%s; going on from %s", resumed[1], resumed[0])
 
-    data = ImageData(config, progress=_log_decoding())
+    data = ImageData(config, progress=now_and_then(log.info))
     channels, size, _ = data.source.train_images.shape[1:]
     if size != data.source.train_images.shape[-1]:
         raise ConfigError("data.image_size=null: the images are not square (try data.image_size=32)")
@@ -370,18 +370,6 @@ def _peak(config: Config, trainer: Trainer) -> dict[str, Any]:
     dtype = number_format(config.trainer.precision)
     tflops = measured_peak(trainer.strategy.root_device, dtype) / 1e12
     return {"tflops": round(tflops, 3), "how": f"matrix product in {str(dtype).removeprefix('torch.')}, measured"}
-
-
-def _log_decoding() -> Any:
-    """Progress of the first decoding of a data set, a line every few seconds."""
-    last = [0.0]
-
-    def progress(done: int, total: int, text: str) -> None:
-        if time.monotonic() - last[0] > 3 or (last[0] and done == total):
-            last[0] = time.monotonic()
-            log.info("%s: %s of %s", text, f"{done:,}", f"{total:,}" if total else "?")
-
-    return progress
 
 
 def _quieten(config: Config) -> None:

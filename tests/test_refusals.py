@@ -80,6 +80,8 @@ def test_a_bad_word_is_refused_with_its_remedy(word: str) -> None:
         ("-m", "+experiment=glob(modle*)"),
         ("+sweep=paper", "sweep.seeds=0"),
         ("-m", "+experiment=digits", "--cfg", "job"),
+        ("+experiment=model4", "data.root=no/such.tar.gz"),
+        ("+experiment=digits", "data=folder", "data.root=nowhere"),
     ],
 )
 def test_the_command_refuses_in_a_second_and_writes_nothing(command, tmp_path, words) -> None:
@@ -119,14 +121,22 @@ def test_an_output_folder_that_cannot_be_written_is_refused(command, tmp_path) -
     assert "hydra.run.dir=" in ended.stderr
 
 
-@pytest.mark.parametrize(
-    "words", [("hydra.run.dir=mine/x/new/run",), pytest.param(("-m", "hydra.sweep.dir=mine", "name=x"), marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("words", [("hydra.run.dir=mine/x/new/run",), ("-m", "hydra.sweep.dir=mine", "name=x", "seed=0,1")])
 def test_what_is_refused_takes_away_its_own_folders_and_no_others(command, tmp_path, words) -> None:
     (tmp_path / "mine" / "x").mkdir(parents=True)
     ended = command(*words, "+experiment=digits", "data=folder", "data.root=nowhere")
     assert "data.root=nowhere: no images are there" in ended.stdout + ended.stderr
-    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} - {"mine/multirun.yaml"} == {"mine", "mine/x"}
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"mine", "mine/x"}
+
+
+@pytest.mark.parametrize("words", [(), ("hydra/launcher=side_by_side",), ("+search=optimizer",)])
+def test_data_that_a_sweep_cannot_use_are_refused_once_before_any_run(command, tmp_path, words) -> None:
+    ended = command("-m", "+experiment=digits", "data=folder", "data.root=nowhere", *words, "seed=0,1")
+    line = (
+        "data.root=nowhere: no images are there: data.root=DIR must hold train/<class>/<image>, and may hold test/<class>/<image>"
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"{line}\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_config_imports_nothing_heavy(command, tmp_path) -> None:

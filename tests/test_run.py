@@ -253,15 +253,6 @@ def test_a_debug_run_always_runs_and_is_marked(tmp_path, monkeypatch) -> None:
     assert len(second["sessions"]) == 1
 
 
-def test_data_that_cannot_be_used_are_refused_and_leave_no_trace(tmp_path) -> None:
-    process = start("+experiment=model4", f"data.root={tmp_path}/no/such.tar.gz", "compile=false", cwd=tmp_path)
-    output = process.communicate()[0]
-    assert process.returncode == 2, output
-    assert output.startswith(f"data.root={tmp_path}/no/such.tar.gz: ")
-    assert len(output.strip().splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_images_of_the_users_own_bring_their_classes(tmp_path) -> None:
     from resnet_lit.config import load
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from resnet_lit.typed import Refused
@@ -28,3 +29,15 @@ def reason(error: BaseException) -> str:
 
 def ignore_progress(done: int, total: int, text: str) -> None:
     """The progress of those who want none."""
+
+
+def now_and_then(say: Callable[[str], object], seconds: float = 3.0) -> Progress:
+    """Progress as lines, one every few seconds; none where it takes no longer."""
+    last = [0.0]
+
+    def progress(done: int, total: int, text: str) -> None:
+        if time.monotonic() - last[0] > seconds or (last[0] and done == total):
+            last[0] = time.monotonic()
+            say(f"{text}: {done:,} of {f'{total:,}' if total else '?'}")
+
+    return progress

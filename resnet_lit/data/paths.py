@@ -11,6 +11,11 @@ def data_root(name: str, root: str | None) -> str | None:
     return root or (os.environ.get("RESNET_LIT_DATA") or None if name == "cifar10" else None)
 
 
+def place_of(root: str | Path | None, cache_dir: Path) -> Path:
+    """Where that is: `<cache_dir>/downloads` for None."""
+    return cache_dir / "downloads" if root is None else Path(root).expanduser()
+
+
 def cache_folder(cache: str | None) -> Path:
     """`data.cache`, else $RESNET_LIT_CACHE, else the user's cache folder."""
     fallback = os.environ.get("RESNET_LIT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "resnet_lit"

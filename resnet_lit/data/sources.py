@@ -26,6 +26,7 @@ from resnet_lit.data.digits import read_digits
 from resnet_lit.data.download import DownloadError, download
 from resnet_lit.data.errors import DataError, Progress, Unusable, ignore_progress, reason
 from resnet_lit.data.locate import Found, find
+from resnet_lit.data.paths import place_of
 
 __all__ = ["DataError", "DataSet", "identify", "load"]
 
@@ -139,12 +140,8 @@ def _named(root: str | Path | None, found: Found | None = None) -> Iterator[None
         raise DataError(f"{key}: {file}cannot be read ({reason(error)})") from error
 
 
-def _place(root: str | Path | None, cache_dir: Path) -> Path:
-    return cache_dir / "downloads" if root is None else Path(root).expanduser()
-
-
 def _find(kind: str, root: str | Path | None, cache_dir: Path) -> Found | None:
-    return None if kind == "folder" and root is None else find(_place(root, cache_dir), kind)
+    return None if kind == "folder" and root is None else find(place_of(root, cache_dir), kind)
 
 
 def _missing(kind: str, root: str | Path | None, cache_dir: Path, progress: Progress) -> Found:
@@ -152,7 +149,7 @@ def _missing(kind: str, root: str | Path | None, cache_dir: Path, progress: Prog
     if kind == "folder":
         what = "no folder is named" if root is None else "no images are there"
         raise Unusable(f"{what}: data.root=DIR must hold train/<class>/<image>, and may hold test/<class>/<image>")
-    place = _place(root, cache_dir)
+    place = place_of(root, cache_dir)
     try:
         download(cifar10.URL, place / cifar10.ARCHIVE, cifar10.ARCHIVE_MD5, progress)
     except (DownloadError, OSError) as error:
