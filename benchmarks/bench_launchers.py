@@ -118,7 +118,7 @@ def _side(words: list[str], slots: int, side: str) -> dict[str, float]:
 def _sweep(words: list[str], runs: int, side: str) -> float:
     """Seconds that a sweep of so many new runs takes, from Enter to the prompt."""
     seeds = f"seed=range(0,{runs})" if side == "ours" else f"+seed=range(0,{runs})"
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory(dir=Path("outputs").resolve()) as folder:  # the nodes share it, and git leaves it alone
         Path(folder, "sitecustomize.py").write_text(REPLACED if side == "ours" else "")
         Path(folder, "plain.py").write_text(PLAIN)
         program = ["-m", "resnet_lit.train", "-m", "+experiment=digits"]
