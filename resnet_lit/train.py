@@ -121,7 +121,7 @@ def main() -> None:
         if status:
             print(f"{error}; the same command goes on with it", file=sys.stderr)
     except KeyboardInterrupt:
-        if preflight.cells:
+        if preflight.cells and preflight.progress is not None:  # else nothing was started
             _close()
         print("ended by SIGINT; the same command goes on with it", file=sys.stderr)
         status = 128 + signal.SIGINT

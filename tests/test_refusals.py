@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 
 import pytest
+from tests_support import ROOT
 
 from resnet_lit.config import folder_name, load
 from resnet_lit.typed import ConfigError
@@ -137,6 +139,17 @@ def test_data_that_a_sweep_cannot_use_are_refused_once_before_any_run(command, t
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"{line}\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_before_the_first_run_of_a_sweep_is_one_line(command, tmp_path) -> None:
+    """While images are downloaded or decoded, for instance."""
+    (tmp_path / "late").mkdir()
+    code = "import resnet_lit.run\ndef have_data(*_):\n    raise KeyboardInterrupt\nresnet_lit.run.have_data = have_data\n"
+    (tmp_path / "late" / "sitecustomize.py").write_text(code)
+    path = os.pathsep.join([str(tmp_path / "late"), str(ROOT)])
+    ended = command("-m", "+experiment=digits", "seed=0,1", PYTHONPATH=path)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "ended by SIGINT; the same command goes on with it\n"
 
 
 def test_a_config_imports_nothing_heavy(command, tmp_path) -> None:
