@@ -37,7 +37,7 @@ def find(root: Path, kind: str) -> Found | None:
     """The data set at `root`, or the only one in that folder; None where there is nothing at all. Raises Unusable."""
     if not root.exists():
         if root.name.lower().endswith(ARCHIVE_SUFFIXES):
-            raise Unusable("no such file")
+            raise Unusable(f"no such file; {EXPECTED}")
         return None
     root = root.resolve()
     if root.is_file():
