@@ -73,7 +73,7 @@ def check(config: DictConfig) -> None:
         _prepare_slurm()
 
 
-def stay_here(config: DictConfig) -> bool:
+def runs_here(config: DictConfig) -> bool:
     """Whether a multirun's launcher runs its cells on this machine, and so on the data that are here."""
     launcher = config.hydra.launcher
     kind = str(launcher.get("_target_", "")).rpartition(".")[2]

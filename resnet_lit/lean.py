@@ -1,7 +1,7 @@
 """Imports torchmetrics without SciPy's signal processing. A module imports this first, before torchmetrics or Lightning.
 
-torchmetrics loads scipy.signal for the sake of one name, which it puts back for a package about sound: a fifth of the time that a
-run takes to start. A module with that name in it stands there meanwhile; `import scipy.signal` afterwards gives the real one.
+torchmetrics loads scipy.signal for the sake of one name, which it puts back for a package about sound: a seventh of the time of a
+run's imports. A module with that name in it stands there meanwhile; `import scipy.signal` afterwards gives the real one.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Preflight(Callback):
             composer = Composer(cells)
             _compose_all(config, composer)
             launchers.guard(lambda words: composer.cell(config, words).place)
-            if launchers.stay_here(config):
+            if launchers.runs_here(config):
                 places = [cell.place for cell in cells] or [(from_hydra(config), Path(str(config.hydra.sweep.dir)))]
                 have_data(places, _say)
             if cells:

@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from tests_support import TINY, start, wait_for
 
 from resnet_lit.config import own_hydra
-from resnet_lit.launchers import Requeued, queue_states, share, stay_here
+from resnet_lit.launchers import Requeued, queue_states, runs_here, share
 from resnet_lit.record import read, usable_cores
 from resnet_lit.typed import ConfigError
 
@@ -92,7 +92,7 @@ def test_an_engine_that_is_not_installed_is_refused_with_the_extra_that_has_it(
 )
 def test_data_are_looked_at_where_the_runs_will_be(words: list[str], here: bool) -> None:
     with own_hydra() as hydra:
-        assert stay_here(hydra.compose_config("config", words, RunMode.MULTIRUN)) is here
+        assert runs_here(hydra.compose_config("config", words, RunMode.MULTIRUN)) is here
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ def data_root(name: str, root: str | None) -> str | None:
 
 
 def place_of(root: str | Path | None, cache_dir: Path) -> Path:
-    """Where that is: `<cache_dir>/downloads` for None."""
+    """Where data with this root are looked for, and downloaded to: None stands for `<cache_dir>/downloads`."""
     return cache_dir / "downloads" if root is None else Path(root).expanduser()
 
 
