@@ -29,6 +29,7 @@ from rich.table import Table
 from resnet_lit import record as records
 from resnet_lit.config import load
 from resnet_lit.run import config_of
+from resnet_lit.run_path import folder_and_weights
 from resnet_lit.schema import Config
 from resnet_lit.train import literal
 from resnet_lit.typed import ConfigError, Refused
@@ -79,8 +80,9 @@ def _parse(words: list[str]) -> tuple[str, str, bool, list[str]]:
 def evaluate(run: str | Path, words: list[str], *, part: str = "test", last: bool = False) -> tuple[Path, dict[str, Any]]:
     """Answer for `part` of the data that the run's config and `words` name; the folder with the results, and evaluation.json.
 
-    Raises Refused: no such run, data that cannot be read, or classes that the run does not know.
+    run: its folder, or a checkpoint in it. Raises Refused: no such run, data that cannot be read, classes that the run lacks.
     """
+    run, last = folder_and_weights(run, last=last)
     config = data_config(config_of(run, key="run"), words)
     from resnet_lit.trained import open_run  # torch and Lightning: seconds
 
@@ -95,7 +97,7 @@ def evaluate(run: str | Path, words: list[str], *, part: str = "test", last: boo
             f"{trained.image_size}x{trained.image_size} (try data.image_size={trained.image_size})"
         )
     name = f"{about['variant']}-{about['hash'][:10]}-{part}{'-last' if last else ''}"
-    folder = Path(run) / "evaluations" / name
+    folder = run / "evaluations" / name
     asked = {"run": str(run), "checkpoint": trained.checkpoint.name, "sha256": _sha256(trained.checkpoint), "data": about}
     if (known := _known(folder / RESULT, asked)) is not None and (folder / EVALUATION).exists():
         return folder, known

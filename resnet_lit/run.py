@@ -31,6 +31,7 @@ from resnet_lit.heartbeat import Heartbeat
 from resnet_lit.identity import differences, identity
 from resnet_lit.plugins import source_of
 from resnet_lit.record import Busy, FolderError, Record
+from resnet_lit.run_path import run_folder
 from resnet_lit.schema import Config, Data, from_mapping, to_mapping
 from resnet_lit.typed import ConfigError, Refused, show
 
@@ -82,7 +83,8 @@ def run(
 
 
 def resume(folder: str | Path, *, command: str | None = None) -> Record:
-    """Go on with the run in `folder`, with its own config. Raises as `run`."""
+    """Resume the run in `folder`, or that of a checkpoint's path, with its own config. Raises as `run`."""
+    folder = run_folder(folder)
     config = dataclasses.replace(config_of(folder), fresh=False, resume=None)
     return run(config, folder, command=command, known_as=(records.read(folder) or {}).get("identity"))
 

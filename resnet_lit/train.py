@@ -29,6 +29,7 @@ from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.config import CONF, explain, from_hydra, own_presets, split_config_dir
 from resnet_lit.record import Busy
 from resnet_lit.run import is_helper_process, remove_empty, resume, run
+from resnet_lit.run_path import run_folder
 from resnet_lit.typed import ConfigError, Refused
 from resnet_lit.usage import usage
 
@@ -85,13 +86,13 @@ def literal(word: str) -> str:
 
 
 def _resumed(words: list[str]) -> Path | None:
-    """The folder of `resume=<folder>`. Raises ConfigError where other values stand beside it."""
+    """The run folder of `resume=<folder>`, or of a checkpoint in it. Raises ConfigError where other values stand beside it."""
     ours = [word for word in words if word.lstrip("+").startswith("resume=")]
     folders = [word.partition("=")[2].strip("'\"") for word in ours if not word.endswith("=null")]
     others = [word for word in words if word not in ours]
     if folders and others:
         raise ConfigError(f"resume={folders[0]}: goes on with that folder's own config; leave out {' '.join(others)}")
-    return Path(folders[0]) if folders else None
+    return run_folder(folders[0]) if folders else None
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from resnet_lit.checkpoints import BEST, LAST
 from resnet_lit.module import LitClassifier
 from resnet_lit.record import FolderError
+from resnet_lit.run_path import CHECKPOINTS, folder_and_weights
 from resnet_lit.training import load_module
 
 
@@ -37,9 +38,11 @@ class Trained:
 def open_run(folder: str | Path, *, last: bool = False) -> Trained:
     """The chosen weights of the run in `folder`; the last ones where `last` says so, or where nothing was held out to choose by.
 
-    On the GPU where there is one. Raises FolderError where the folder holds no weights that can be read.
+    folder: the run's, or the path of its best.ckpt or last.ckpt. On the GPU where there is one. Raises FolderError where the
+    folder holds no weights that can be read, ConfigError as `folder_and_weights`.
     """
-    checkpoints = Path(folder) / "checkpoints"
+    folder, last = folder_and_weights(folder, last=last)
+    checkpoints = folder / CHECKPOINTS
     names = (LAST,) if last else (BEST, LAST)
     path = next((checkpoints / name for name in names if (checkpoints / name).exists()), None)
     if path is None:

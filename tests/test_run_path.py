@@ -1,0 +1,47 @@
+"""A run is known by its folder and by any file in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resnet_lit.run_path import folder_and_weights, run_folder
+from resnet_lit.typed import ConfigError
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("config.yaml", "result.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "evaluations/x/evaluation.json"):
+        file = Path("out/run") / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return Path("out/run")
+
+
+def test_a_file_of_a_run_means_the_run(run: Path) -> None:
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert len(files) == 5
+    for path in [*files, run, run / "checkpoints", run / "checkpoints" / "gone.ckpt"]:
+        assert run_folder(path) == run, path
+
+
+@pytest.mark.parametrize("path", ["out", "out/run/typo", "typo", "n" * 300, "out/other.ckpt"])
+def test_any_other_path_means_itself(run: Path, path: str) -> None:
+    assert run_folder(path) == Path(path)
+
+
+def test_a_tilde_is_the_home_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    assert run_folder("~/out/run/checkpoints/last.ckpt") == Path.cwd() / "out/run"
+
+
+def test_the_checkpoint_says_which_weights_are_meant(run: Path) -> None:
+    assert folder_and_weights(run / "checkpoints" / "best.ckpt") == (run, False)
+    assert folder_and_weights(run / "checkpoints" / "last.ckpt") == (run, True)
+    assert folder_and_weights(run, last=True) == (run, True)
+    with pytest.raises(ConfigError, match=r"best\.ckpt and --last name different weights.*run=out/run --last"):
+        folder_and_weights(run / "checkpoints" / "best.ckpt", last=True)
+    with pytest.raises(ConfigError, match=r"must be best\.ckpt, last\.ckpt or the run's folder \(try run=out/run\)"):
+        folder_and_weights(run / "checkpoints" / "last.previous.ckpt")
