@@ -31,7 +31,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lit import composing, paper
 from resnet_lit.identity import changes_result, identity
-from resnet_lit.schema import OWNED, Config, Trainer, from_mapping, replace, to_mapping
+from resnet_lit.reserved import OWNED
+from resnet_lit.schema import Config, Trainer, from_mapping, replace, to_mapping
 from resnet_lit.typed import ConfigError, Refused, flatten, keys_of, nearest, show
 
 __all__ = [

@@ -59,8 +59,13 @@ def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
 
 
 def file_hash(path: str) -> str:
-    """sha256 of a file's content. Raises ConfigError where there is none."""
+    """sha256 of the file of `weights`. Raises ConfigError where there is none."""
     if not Path(path).is_file():
+        best = Path(path) / "checkpoints" / "best.ckpt"
+        if best.is_file():
+            raise ConfigError(
+                f"weights={path}: is a run's folder; give the checkpoint that is meant, weights={best} for instance"
+            )
         raise ConfigError(f"weights={path}: no such file (give a checkpoint, <run folder>/checkpoints/best.ckpt for instance)")
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

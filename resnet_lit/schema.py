@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from resnet_lit.models import cost
+from resnet_lit.reserved import OWNED
 from resnet_lit.typed import ConfigError, build, plain, section, setting
 
 RESNET = "resnet_lit.models.resnet.ResNet"
@@ -142,25 +143,6 @@ class Trainer:
     inference_mode: bool = setting(True, "evaluate under inference_mode", result=False)
 
 
-# Trainer arguments that belong to resnet_lit, and what to use instead.
-OWNED = {
-    "logger": "use logger=tensorboard or logger=none",
-    "callbacks": "use callbacks=… or +callbacks.<name>._target_=…",
-    "default_root_dir": "use hydra.run.dir=<folder>",
-    "enable_checkpointing": "use checkpoint.keep=none",
-    "enable_progress_bar": "use progress=none",
-    "deterministic": "use deterministic=true",
-    "num_sanity_val_steps": "validation data are checked before training starts: leave it out",
-    "use_distributed_sampler": "the batches are divided among devices by resnet_lit: leave it out",
-    "reload_dataloaders_every_n_epochs": "order and augmentation depend on the epoch already: leave it out",
-    "limit_predict_batches": "python -m resnet_lit.train does not predict: leave it out",
-    "barebones": "it would leave no record: leave it out",
-    "plugins": "it takes Python objects: pass a Trainer of your own from Python",
-    "enable_autolog_hparams": "hyperparameters are logged by resnet_lit: leave it out",
-    "model_registry": "models are not uploaded: leave it out",
-}
-
-
 # Checkpoints at epochs' ends lie at least so many times the last one's own duration apart: they take half a percent of the time
 # however short epochs are, and with those that are always written, the first and the last, under one percent.
 CHECKPOINT_SPACING = 200
@@ -232,7 +214,12 @@ class Config:
         None, "arithmetic peak that perf/mfu is a share of; null: that of a matrix product, measured", above=0, result=False
     )
     label_smoothing: float = setting(0.0, "share of the target spread over all classes", least=0, below=1, example=0.1)
-    weights: str | None = setting(None, "checkpoint whose weights the run starts from", example="outputs/…/checkpoints/best.ckpt")
+    weights: str | None = setting(
+        None, "checkpoint or state_dict whose weights the run starts from", example="outputs/…/checkpoints/best.ckpt"
+    )
+    weights_head: Literal["new"] | None = setting(
+        None, "new: all of `weights` but the classifier head, which starts new (other classes)", example="new"
+    )
     fresh: bool = setting(False, "put an earlier run of this folder aside and start anew", result=False)
     resume: str | None = setting(None, "go on with the run in this folder, with its own config", result=False)
     progress: Literal["auto", "rich", "plain", "none"] = setting("auto", "how progress is shown", result=False)
@@ -325,6 +312,8 @@ def _check(config: Config) -> None:
             check_budget(model, cost.count_parameters(architecture(model, image_size=size)))
         except ValueError as error:
             raise ConfigError(str(error)) from error
+    if config.weights_head is not None and config.weights is None:
+        raise ConfigError("weights_head=new: says what of weights=<checkpoint> is loaded; give both, or leave it out")
     if config.protocol == "paper" and data.validation:
         raise ConfigError(
             f"data.validation={data.validation}: protocol=paper trains on all training images and chooses on the test set; "

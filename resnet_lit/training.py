@@ -43,6 +43,7 @@ from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD, measured_peak, number_format
 from resnet_lit.plugins import locate
 from resnet_lit.record import FolderError, Record, default_threads
 from resnet_lit.schema import RESNET, Config, Model, architecture, check_budget, from_mapping, to_mapping
+from resnet_lit.starting_weights import start_from
 from resnet_lit.typed import ConfigError
 
 log = logging.getLogger("resnet_lit")
@@ -151,7 +152,7 @@ def train(
     seed_everything(config.seed, verbose=False)
     network = build_network(config.model, len(data.source.classes), channels, size)
     if config.weights is not None and resumed is None:
-        _start_from(network, Path(config.weights))
+        log.info("%s", start_from(network, config.weights, new_head=config.weights_head == "new"))
     length = run_length(config, len(data.train_indices))
     state = checkpoints.load(resumed[0]) if resumed else None
     if state is not None and state["resnet_lit"]["data"]["hash"] != data.source.hash:
@@ -316,15 +317,6 @@ def _configure(network: nn.Module, config: Config, length: Length) -> tuple[torc
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return optimizer, scheduler
-
-
-def _start_from(network: nn.Module, path: Path) -> None:
-    """Load the network's weights from a checkpoint of ours."""
-    try:
-        state = checkpoints.load(path)["state_dict"]
-        network.load_state_dict({k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")})
-    except Exception as error:
-        raise ConfigError(f"weights={path}: does not fit this model ({str(error).splitlines()[0][:120]})") from error
 
 
 def _multiply_adds(model: Model, data: ImageData, channels: int, size: int) -> int | None:
