@@ -20,7 +20,7 @@ from benchmarks.sides import save
 from resnet_lit import record as records
 from resnet_lit.config import CONF
 from resnet_lit.data import sources
-from resnet_lit.data.paths import cache_folder, data_root
+from resnet_lit.data.paths import request
 from resnet_lit.identity import identity
 from resnet_lit.preflight import Cell, cells_of
 from resnet_lit.schema import to_mapping
@@ -66,7 +66,7 @@ def finish(cell: Cell, folder: Path) -> None:
     known = {"identity": identity(cell.config), "config": to_mapping(cell.config), "name": cell.config.name}
     ended = {"status": "finished", "reason": None, "metrics": accuracy, "best": {"epoch": 1, "step": 1, "chosen_on": "test"}}
     data = cell.config.data
-    seen = sources.identify(data.name, data_root(data.name, data.root), cache_dir=cache_folder(data.cache)) or ("none", "none")
+    seen = sources.identify(**request(data)) or ("none", "none")
     images = {"data": {"variant": seen[0], "hash": seen[1]}, "process": records.process()}
     images |= {"git": records.git(), "sources": {"resnet_lit": records.source_hash()}}
     about = {"label": cell.config.label, "seed": cell.config.seed, **images, "started": records.now(), "ended": records.now()}

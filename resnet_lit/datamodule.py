@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from resnet_lit.data import sources
 from resnet_lit.data.augment import Augment
-from resnet_lit.data.errors import Progress
+from resnet_lit.data.errors import DataError, Progress
 from resnet_lit.data.loader import BatchLoader
-from resnet_lit.data.paths import cache_folder, data_root
+from resnet_lit.data.paths import request
 from resnet_lit.data.split import limit, split
 from resnet_lit.plugins import locate
 from resnet_lit.schema import AUGMENT, Config
@@ -41,39 +42,69 @@ def build_augment(augment: AugmentConfig) -> Any:
 class ImageData(LightningDataModule):
     """Training, validation and test images of one config.
 
-    protocol=holdout: `val_dataloader` yields held-out training images, `test_dataloader` the test set, read once, at the end.
+    protocol=holdout: `val_dataloader` yields the validation part that the data bring along, else held-out training images;
+    `test_dataloader` the test set, read once, at the end.
     protocol=paper: all training images train, and `val_dataloader` yields the test set, after every epoch.
 
     Batches are (images (N, C, H, W) uint8, targets (N,) int64). Raises DataError, and ConfigError for sizes that do not fit.
     """
 
-    def __init__(self, config: Config, progress: Progress | None = None) -> None:
+    def __init__(self, config: Config, progress: Progress | None = None, *, for_training: bool = True) -> None:
+        """for_training=False: the data are evaluated alone, so one class suffices."""
         super().__init__()
         self.config = config
         data = config.data
-        self.source = sources.load(
-            data.name,
-            data_root(data.name, data.root),
-            cache_dir=cache_folder(data.cache),
-            image_size=data.image_size,
-            test_fraction=data.test_fraction,
-            progress=progress,
-        )
+        self.source = sources.load(**request(data), for_training=for_training, progress=progress)
         train_labels, test_labels = self.source.train_labels, self.source.test_labels
-        held_out = config.validation
-        if held_out is None:
-            held_out = DEFAULT_VALIDATION if data.name == "cifar10" else len(train_labels) // 10
-        train, validation = split(train_labels, held_out, data.split_seed)
+        train, validation = self._split()
         self.train_indices = limit(train, train_labels, data.limit_train, data.split_seed, key="data.limit_train")
         wanted = data.limit_validation
         if wanted is None and data.limit_train is not None:
             wanted = min(data.limit_train, len(validation)) or None
-        self.validation_indices = limit(validation, train_labels, wanted, data.split_seed, key="data.limit_validation")
-        every = torch.arange(len(test_labels)).numpy()
+        validation_labels = self.arrays(self.validates_on)[1]
+        self.validation_indices = limit(validation, validation_labels, wanted, data.split_seed, key="data.limit_validation")
+        every = np.arange(len(test_labels))
         self.test_indices = limit(every, test_labels, data.limit_test, data.split_seed, key="data.limit_test")
         self.augment = build_augment(config.augment)
         self.device = torch.device("cpu")
         self._on_device: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def _split(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indices (n,) int64 of the images that train, in train/, and of those that validate, in `validates_on`."""
+        labels, given, wanted = self.source.train_labels, self.source.validation_labels, self.config.validation
+        if given is None:
+            if wanted is None:
+                wanted = DEFAULT_VALIDATION if self.config.data.name == "cifar10" else len(labels) // 10
+            return split(labels, wanted, self.config.data.split_seed)
+        if wanted:
+            raise DataError(
+                f"data.validation={wanted}: the data have a validation part of {len(given):,} images, "
+                f"{self.source.validation_folder}/; leave data.validation out to choose the epoch by it (data.limit_validation="
+                f"{wanted} uses a part of it), or give data.validation=0 to choose by nothing"
+            )
+        everything, _ = split(labels, 0, self.config.data.split_seed)
+        return everything, np.arange(len(given) if wanted is None else 0)
+
+    @property
+    def validates_on(self) -> str:
+        """Which arrays `validation_indices` point into: the data's own validation part, or the training part."""
+        return "train" if self.source.validation_labels is None else "validation"
+
+    def arrays(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """All images (N, C, H, W) uint8 and labels (N,) int64 of a part of the source: `train`, `test` or `validation`."""
+        return getattr(self.source, f"{part}_images"), getattr(self.source, f"{part}_labels")
+
+    def notes(self) -> list[str]:
+        """What a user should know of the way that the data are read: who validates where they say so, and what was left out."""
+        found, folder = [], self.source.validation_folder
+        if folder is not None and (n := len(self.validation_indices)):
+            found.append(f"data: {folder}/ chooses the epoch ({n:,} images); all of train/ trains")
+        elif folder is not None:
+            why = "data.validation=0" if self.config.protocol == "holdout" else "protocol=paper chooses on the test set"
+            found.append(f"data: {folder}/ is not used: {why}")
+        if self.source.left_out:
+            found.append(f"data: not read: {'; '.join(self.source.left_out)}")
+        return found
 
     @property
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -102,21 +133,25 @@ class ImageData(LightningDataModule):
                 "test": len(self.test_indices),
             },
             "test_origin": self.source.test_origin,
+            "validation_origin": self._validation_origin(),
+            "left_out": list(self.source.left_out),
             "normalization": self.config.data.normalization,
         }
+
+    def _validation_origin(self) -> str | None:
+        """Where the images are from that choose the epoch, None where nothing but the test set may choose."""
+        if not len(self.validation_indices):
+            return None
+        return "given" if self.validates_on == "validation" else "held out"
 
     def setup(self, stage: str) -> None:
         if self.trainer is not None:
             self.device = self.trainer.strategy.root_device
 
     def _part(self, part: str) -> tuple[Tensor, Tensor]:
-        """All images and targets of `train` or `test`: on the accelerator where there is one, else memory-mapped."""
+        """All images and targets of a part: on the accelerator where there is one, else memory-mapped."""
         if part not in self._on_device:
-            images, labels = (
-                (self.source.train_images, self.source.train_labels)
-                if part == "train"
-                else (self.source.test_images, self.source.test_labels)
-            )
+            images, labels = self.arrays(part)
             self._on_device[part] = torch.from_numpy(images).to(self.device), torch.from_numpy(labels).to(self.device)
         return self._on_device[part]
 
@@ -154,7 +189,7 @@ class ImageData(LightningDataModule):
     def val_dataloader(self) -> BatchLoader | list[Any]:
         if self.config.protocol == "paper":
             return self.test_dataloader()
-        return self._loader("train", self.validation_indices) if len(self.validation_indices) else []
+        return self._loader(self.validates_on, self.validation_indices) if len(self.validation_indices) else []
 
     def test_dataloader(self) -> BatchLoader:
         return self._loader("test", self.test_indices)

@@ -11,8 +11,8 @@ _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\
 def printable(text: str) -> str:
     r"""`text` with each character that no output can hold written as an escape: `\x1b`, `\u2028`.
 
-    A byte of a file name that is not UTF-8, which Python reads as a surrogate, is written as that byte: `\xff`. The result encodes
-    as UTF-8, is one line, and stays as it is when passed in again. Text of blanks alone is written as escapes, not as nothing.
+    A byte of a file name that is not UTF-8, which Python reads as a surrogate, is written as that byte: `\xff`. The result
+    encodes as UTF-8, is one line, and stays as it is when passed in again. Blanks alone are written as escapes too.
     """
     if text and not text.strip():
         return "".join(map(_escape, text))

@@ -35,7 +35,7 @@ from resnet_lit.callbacks.metrics import Diverged
 from resnet_lit.callbacks.timing import Timing
 from resnet_lit.checkpoints import BEST, LAST
 from resnet_lit.data import sources
-from resnet_lit.data.paths import cache_folder, data_root
+from resnet_lit.data.paths import request
 from resnet_lit.datamodule import ImageData
 from resnet_lit.forecast import Extent, Pace, limited
 from resnet_lit.record import METRICS, Record
@@ -74,9 +74,7 @@ def main() -> None:
 
 def _is_decoded(config: Config) -> bool:
     """Whether the images are in the cache, so that the run need not decode them."""
-    data = config.data
-    options: dict[str, Any] = {"image_size": data.image_size, "test_fraction": data.test_fraction}
-    return bool(sources.identify(data.name, data_root(data.name, data.root), cache_dir=cache_folder(data.cache), **options))
+    return bool(sources.identify(**request(config.data)))
 
 
 def _extents(configs: list[Config]) -> list[Extent]:

@@ -32,7 +32,7 @@ from resnet_lit.identity import differences, identity
 from resnet_lit.plugins import source_of
 from resnet_lit.record import Busy, FolderError, Record
 from resnet_lit.run_path import run_folder
-from resnet_lit.schema import Config, Data, from_mapping, to_mapping
+from resnet_lit.schema import Config, from_mapping, to_mapping
 from resnet_lit.typed import ConfigError, Refused, show
 
 log = logging.getLogger("resnet_lit")
@@ -173,13 +173,6 @@ def _check_data(config: Config, folder: Path, found: Record, seen: dict[Any, tup
         )
 
 
-def _are_there(data: Data) -> bool:
-    """Whether there is anything at all where data are looked for."""
-    from resnet_lit.data.paths import cache_folder, data_root, place_of
-
-    return data.name == "digits" or place_of(data_root(data.name, data.root), cache_folder(data.cache)).exists()
-
-
 def _data_of(
     config: Config,
     seen: dict[Any, tuple[str, str] | None],
@@ -190,19 +183,14 @@ def _data_of(
     """Variant and hash of a run's data, which are decoded where they never were; None where they are not here yet."""
     from resnet_lit.data import sources  # NumPy and Pillow: a quarter of the time of an answer that needs neither
     from resnet_lit.data.errors import now_and_then
-    from resnet_lit.data.paths import cache_folder, data_root
+    from resnet_lit.data.paths import request
 
-    data, root = config.data, data_root(config.data.name, config.data.root)
-    options: dict[str, Any] = {
-        "cache_dir": cache_folder(data.cache),
-        "image_size": data.image_size,
-        "test_fraction": data.test_fraction,
-    }
-    where = (data.name, root, *options.values())
+    asked = request(config.data)
+    where = tuple(asked.values())
     if where not in seen:
-        seen[where] = sources.identify(data.name, root, **options)
-    if seen[where] is None and (root is not None or download):
-        source = sources.load(data.name, root, **options, progress=now_and_then(say))
+        seen[where] = sources.identify(**asked)
+    if seen[where] is None and (asked["root"] is not None or download):
+        source = sources.load(**asked, progress=now_and_then(say))
         seen[where] = source.variant, source.hash
     return seen[where]
 
@@ -247,7 +235,9 @@ def _start(config: Config, folder: Path, command: str | None, known_as: str) -> 
 
 def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt, heart: Heartbeat | None = None) -> Record:
     """Train and write down how it ended. Until `begin` is called nothing is written: what is refused leaves no trace."""
-    if heart is not None and not _are_there(config.data):  # what leads nowhere is refused before seconds of imports
+    from resnet_lit.data.paths import are_there
+
+    if heart is not None and not are_there(config.data):  # what leads nowhere is refused before seconds of imports
         _data_of(config, {}, download=True)
     from resnet_lit import training  # torch and Lightning: seconds, and only now is it sure that they are needed
     from resnet_lit.callbacks.heartbeat import Beat

@@ -50,6 +50,7 @@ class Data:
 
     name: Literal["cifar10", "digits", "folder"] = setting("cifar10", "which data set")
     root: str | None = setting(None, "file or folder with the data; null: $RESNET_LIT_DATA, or a download", result=False)
+    download: str | None = setting(None, "folder for a download of CIFAR-10; null: downloads in the cache", result=False)
     cache: str | None = setting(None, "folder for decoded images; null: $RESNET_LIT_CACHE or ~/.cache/resnet_lit", result=False)
     image_size: int | None = setting(None, "resize to this many pixels a side (data=folder)", least=4, example=32)
     test_fraction: float = setting(0.2, "part held out for the test where a folder has no test/", above=0, below=1)

@@ -146,6 +146,8 @@ def train(
         log.warning("%s; going on from %s", resumed[1], resumed[0])
 
     data = ImageData(config, progress=now_and_then(log.info))
+    for note in data.notes():
+        log.info("%s", note)
     channels, size, _ = data.source.train_images.shape[1:]
     if size != data.source.train_images.shape[-1]:
         raise ConfigError("data.image_size=null: the images are not square (try data.image_size=32)")

@@ -1,6 +1,7 @@
 """Decoded images on disk: written once, whole or not at all, verified whenever they are read.
 
 <cache>/cifar10-0123456789abcdef/        meta.json  train_images.npy  train_labels.npy  test_images.npy  test_labels.npy
+                                         (validation_images.npy  validation_labels.npy where the data have such a part)
 <cache>/cifar10-0123456789abcdef.lock    held by the one process that decodes
 <cache>/cifar10-0123456789abcdef.partial what an interrupted decoding left; the next one removes it
 """
@@ -23,10 +24,10 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from resnet_lit.data.errors import DataError, Progress, reason
+from resnet_lit.data.paths import Place
 
 log = logging.getLogger("resnet_lit")
 
-ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 META = "meta.json"
 WAIT_SECONDS = 5.0  # between two notices that another process is decoding
 
@@ -44,9 +45,9 @@ class Damaged(Exception):
 
 
 class Writer:
-    """What a decoder fills: an array of each name in ARRAYS."""
+    """What a decoder fills: `<part>_images` and `<part>_labels` of each part of the data."""
 
-    def __init__(self, folder: Path, cache_dir: Path) -> None:
+    def __init__(self, folder: Path, cache_dir: Place) -> None:
         self.folder, self.cache_dir = folder, cache_dir
 
     def create(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -74,13 +75,13 @@ def known(cache_dir: Path, name: str) -> dict[str, Any] | None:
         return None
 
 
-def get(cache_dir: Path, name: str, decode: Callable[[Writer], dict[str, Any]], progress: Progress) -> Entry:
+def get(cache_dir: Place, name: str, decode: Callable[[Writer], dict[str, Any]], progress: Progress) -> Entry:
     """The entry `name`, decoded first where it is not there or damaged. Of processes that start together, one decodes.
 
     decode: fills a Writer and returns what is to be known of the data: classes, variant, …. Raises DataError where the
     cache cannot be written, and what `decode` raises.
     """
-    folder = cache_dir / name
+    folder = cache_dir.path / name
     try:
         return _read(folder)  # without the lock: the cache may be read-only
     except (OSError, Damaged):
@@ -97,22 +98,21 @@ def get(cache_dir: Path, name: str, decode: Callable[[Writer], dict[str, Any]], 
 
 
 @contextmanager
-def writing(cache_dir: Path) -> Iterator[None]:
-    """Turn what the operating system says against writing into a DataError."""
+def writing(cache_dir: Place) -> Iterator[None]:
+    """Turn what the operating system says against writing into a DataError that names the key of the folder."""
     try:
         yield
     except (OSError, NotImplementedError) as error:
         raise DataError(
-            f"data.cache={cache_dir}: cannot be written ({reason(error)}); choose another folder with "
-            "data.cache=<folder> or RESNET_LIT_CACHE"
+            f"{cache_dir}: cannot be written ({reason(error)}); choose another folder with data.cache=<folder> or RESNET_LIT_CACHE"
         ) from error
 
 
 @contextmanager
-def _locked(cache_dir: Path, name: str, progress: Progress) -> Iterator[None]:
+def _locked(cache_dir: Place, name: str, progress: Progress) -> Iterator[None]:
     with writing(cache_dir):
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache_dir / f"{name}.lock")
+        cache_dir.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(cache_dir.path / f"{name}.lock")
         while True:
             try:
                 lock.acquire(timeout=WAIT_SECONDS)
@@ -125,15 +125,15 @@ def _locked(cache_dir: Path, name: str, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _write(cache_dir: Path, name: str, decode: Callable[[Writer], dict[str, Any]]) -> None:
-    partial, folder = cache_dir / f"{name}.partial", cache_dir / name
+def _write(cache_dir: Place, name: str, decode: Callable[[Writer], dict[str, Any]]) -> None:
+    partial, folder = cache_dir.path / f"{name}.partial", cache_dir.path / name
     with writing(cache_dir):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
     try:
         meta = decode(Writer(partial, cache_dir))
         with writing(cache_dir):
-            arrays = {array: np.load(partial / f"{array}.npy", mmap_mode="r") for array in ARRAYS}
+            arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(partial.glob("*.npy"))}
             mean, std = _statistics(arrays["train_images"])
             described = {array: _describe(value) for array, value in arrays.items()}
             meta = {**meta, "mean": mean, "std": std, "arrays": described}
@@ -145,7 +145,7 @@ def _write(cache_dir: Path, name: str, decode: Callable[[Writer], dict[str, Any]
             _sync(partial)
             shutil.rmtree(folder, ignore_errors=True)  # a damaged one; who still maps it keeps it
             partial.rename(folder)
-            _sync(cache_dir)
+            _sync(cache_dir.path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -106,12 +106,17 @@ def check_tree(layout: Layout) -> None:
         raise Unusable(f"is not CIFAR-10: {what}; {REMEDY}")
     if layout.test is None:
         raise Unusable(f"is not the whole of CIFAR-10: there is no test/<class>/; {REMEDY}")
-    for part, name in ((layout.train, "train"), (layout.test, "test")):
-        counts = Counter(part.labels.tolist())
+    held_out = f" and {layout.validation_folder}" if layout.validation else ""  # a part of CIFAR-10's training images
+    validation = layout.validation.labels.tolist() if layout.validation else []
+    for labels, name, where in (
+        (layout.train.labels.tolist() + validation, "train", f"train{held_out}"),
+        (layout.test.labels.tolist(), "test", "test"),
+    ):
+        counts = Counter(labels)
         for label, word in enumerate(CLASSES):
             if counts[label] != PER_CLASS[name]:
                 raise Unusable(
-                    f"{name}/{word}: has {counts[label]:,} images, CIFAR-10 has {PER_CLASS[name]:,}: "
+                    f"{where}/{word}: has {counts[label]:,} images, CIFAR-10 has {PER_CLASS[name]:,}: "
                     f"incomplete or not CIFAR-10; {REMEDY}"
                 )
 

@@ -34,12 +34,12 @@ def decode_layout(
     expected: int | None,
     progress: Progress,
 ) -> set[str]:
-    """Decode every image of `layout` into `train_images` and `test_images` (N, 3, H, W); the formats that were met.
+    """Decode every image of `layout` into `<part>_images` (N, 3, H, W) of each part; the formats that were met.
 
     read: (path, content) of each path of the layout, in any order. image_size: resize to that square; None: all images
     must have one size, `expected` x `expected` where that is given. Raises Unusable, naming the file.
     """
-    parts = {"train_images": layout.train, **({"test_images": layout.test} if layout.test else {})}
+    parts = {f"{name}_images": part for name, part in layout.parts.items()}
     place = {path: (name, row) for name, part in parts.items() for row, path in enumerate(part.paths)}
     arrays: dict[str, np.ndarray] = {}
     formats: set[str] = set()

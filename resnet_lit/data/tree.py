@@ -1,4 +1,4 @@
-"""Images sorted into folders: `train/<class>/<image>` and `test/<class>/<image>`, or `<class>/<image>` alone.
+"""Images sorted into folders: `train/<class>/<image>`, `test/<class>/<image>` and `val/<class>/<image>`, or `<class>/<image>` alone.
 
 The same rules hold for a folder and for the member names of an archive, so both give the same data.
 """
@@ -6,9 +6,10 @@ The same rules hold for a folder and for the member names of an archive, so both
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from resnet_lit.data.errors import Unusable
 from resnet_lit.data.split import nested_order
+from resnet_lit.printable import printable
 
 # HEIC is here although Pillow cannot read it: such a file is an image, and is named, not left out in silence.
 IMAGE_SUFFIXES = {
@@ -23,6 +25,8 @@ IMAGE_SUFFIXES = {
     *("tga", "jp2", "avif", "heic", "heif"),
 }
 EXPECTED = "expected train/<class>/<image> and test/<class>/<image>"
+VALIDATION = ("val", "valid", "validation", "dev")  # what people call the part that chooses
+PARTS = ("train", "test", *VALIDATION)
 HELD_OUT_SEED = 0  # which images are held out for the test is part of the data, not of a run
 
 
@@ -36,11 +40,21 @@ class Part:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which images there are, and what each shows."""
+    """Which images there are, and what each shows. classes: the names of the folders in train/.
+
+    validation_folder: what the folder of the validation part is called, None where there is none.
+    """
 
     classes: tuple[str, ...]
     train: Part
     test: Part | None
+    validation: Part | None = None
+    validation_folder: str | None = None
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The parts that there are, by name."""
+        return {name: part for name in ("train", "test", "validation") if (part := getattr(self, name)) is not None}
 
 
 class File(NamedTuple):
@@ -63,10 +77,10 @@ def is_image(name: str) -> bool:
 
 
 def scan(root: Path) -> tuple[list[File], list[str]]:
-    """The image files of a tree and its class folders, relative to `root`. Other folders beside train/ are not read."""
+    """The image files of a tree and its class folders, relative to `root`. Beside train/ those of PARTS are looked into."""
     files: list[File] = []
     folders: list[str] = []
-    tops = [f"{name}/" for name in ("train", "test") if (root / name).is_dir()] if (root / "train").is_dir() else [""]
+    tops = [f"{name}/" for name in PARTS if (root / name).is_dir()] if (root / "train").is_dir() else [""]
     for top in tops:
         if top:
             folders.append(top.rstrip("/"))
@@ -83,8 +97,18 @@ def scan(root: Path) -> tuple[list[File], list[str]]:
 
 
 def holds_classes(root: Path) -> bool:
-    """Whether there are folders with images in `root`."""
-    return any(_images(root / folder) for folder in _folders(root))
+    """Whether there are folders with images in `root`, beside those that are parts of data."""
+    return any(_images(root / folder) for folder in _folders(root) if folder not in PARTS)
+
+
+def has_folders(root: Path) -> bool:
+    """Whether there is any folder in `root`."""
+    return bool(_folders(root))
+
+
+def are_sorted(paths: Iterable[str]) -> bool:
+    """Whether any of these images lies in a folder that may be a class's."""
+    return any(len(parts := path.split("/")) > 1 and parts[-2] not in PARTS for path in paths)
 
 
 def _folders(root: Path) -> list[str]:
@@ -110,24 +134,53 @@ def prefix_of(paths: Iterable[str]) -> str:
     return "".join(f"{part}/" for prefix in prefixes for part in prefix)
 
 
-def arrange(paths: Iterable[str], folders: Iterable[str]) -> Layout:
+def arrange(paths: Iterable[str], folders: Iterable[str], *, least: int = 2) -> Layout:
     """The classes (sorted names) and, for each part, its images sorted by class and name.
 
-    paths: of images, folders: of classes, which may be empty; both relative to the tree. Raises Unusable.
+    paths: of images, folders: of classes, which may be empty; both relative to the tree. least: classes that there must be.
+    Raises Unusable.
     """
     paths, folders = sorted(set(paths)), set(folders)
     split = any(text.startswith("train/") for text in (*paths, *folders))
     train = _part(paths, folders, "train/" if split else "")
-    if len(train) < 2:
+    if train and set(train) <= set(PARTS):
+        raise Unusable(f"holds images of no class, in {'/ and '.join(sorted(train))}/; {EXPECTED}")
+    if len(train) < least:
         found = "no class folder" if not train else f"one class folder only ({next(iter(train))})"
         raise Unusable(f"{'train/ holds ' if split else 'holds '}{found}; {EXPECTED}, with at least two classes")
     classes = tuple(sorted(train))
-    test = _part(paths, folders, "test/") if split else {}
-    if split and not test and any(text == "test" or text.startswith("test/") for text in (*paths, *folders)):
-        raise Unusable("test/ holds no class folder: sort its images into test/<class>/, or move it away")
-    if strange := sorted(set(test) - set(train)):
-        raise Unusable(f"test/{strange[0]} has no counterpart train/{strange[0]}")
-    return Layout(classes, _flat(train, classes), _flat(test, classes) if test else None)
+    shown: dict[str, str] = {}
+    for name in classes:
+        if (other := shown.setdefault(class_name(name), name)) != name:
+            raise Unusable(f"the class folders {ascii(other)} and {ascii(name)} show the same name: put their images into one")
+    tops = {text.partition("/")[0] for text in (*paths, *folders)} if split else set()
+    validation_folders = [name for name in VALIDATION if name in tops]
+    if len(validation_folders) > 1:
+        raise Unusable(f"holds {'/ and '.join(validation_folders)}/: which is the validation part? Keep one of them")
+    others = {top: _beside(paths, folders, top, shown) for top in ("test", *validation_folders) if top in tops}
+    parts = {top: _flat(found, classes) for top, found in others.items()}
+    validation = validation_folders[0] if validation_folders else None
+    return Layout(classes, _flat(train, classes), parts.get("test"), parts[validation] if validation else None, validation)
+
+
+def class_name(folder: str) -> str:
+    """What a class is called: the name of its folder, in one of Unicode's spellings and without control characters."""
+    return printable(unicodedata.normalize("NFC", folder))
+
+
+def _beside(paths: list[str], folders: set[str], top: str, classes: dict[str, str]) -> dict[str, list[str]]:
+    """The images of each class in a part beside train/. classes: of train/, {what it is called: folder}."""
+    found = _part(paths, folders, f"{top}/")
+    if not found:
+        raise Unusable(f"{top}/ holds no class folder: sort its images into {top}/<class>/, or move it away")
+    images: dict[str, list[str]] = {}
+    for folder, those in found.items():
+        if class_name(folder) not in classes:
+            alike = [name for name in classes if name.casefold().strip() == class_name(folder).casefold().strip()]
+            meant = f": did you mean {top}/{alike[0]}?" if alike else ""
+            raise Unusable(f"{top}/{folder} has no counterpart train/{folder}{meant}")
+        images.setdefault(classes[class_name(folder)], []).extend(those)
+    return images
 
 
 def _part(paths: Iterable[str], folders: Iterable[str], top: str) -> dict[str, list[str]]:
@@ -155,20 +208,26 @@ def _flat(images: dict[str, list[str]], classes: tuple[str, ...]) -> Part:
     return Part(tuple(path for name in classes for path in images.get(name, ())), labels)
 
 
-def hold_out(layout: Layout, fraction: float) -> Layout:
-    """Move a fixed, stratified part of the training images to the test. Raises Unusable where a class has too few."""
-    train, test = held_out(layout.train.labels, fraction)
-    left = Counter(layout.train.labels[train].tolist())
-    for label, name in enumerate(layout.classes):
+def check_trainable(classes: tuple[str, ...], labels: np.ndarray, test_fraction: float) -> None:
+    """Raise Unusable unless there are at least two classes, each with training images. labels: (N,), of the training part."""
+    if len(classes) < 2:
+        raise Unusable(f"holds one class folder only ({', '.join(classes)}); {EXPECTED}, with at least two classes")
+    left = Counter(labels.tolist())
+    for label, name in enumerate(classes):
         if not left[label]:
             raise Unusable(
-                f"{name}: too few images to hold out {fraction:g} of them for the test; add some, or give test/<class>/"
+                f"{name}: too few images to hold out {test_fraction:g} of them for the test; add some, or give test/<class>/"
             )
+
+
+def hold_out(layout: Layout, fraction: float) -> Layout:
+    """Move a fixed, stratified part of the training images to the test."""
+    train, test = held_out(layout.train.labels, fraction)
 
     def take(indices: np.ndarray) -> Part:
         return Part(tuple(layout.train.paths[i] for i in indices), layout.train.labels[indices])
 
-    return Layout(layout.classes, take(train), take(test))
+    return replace(layout, train=take(train), test=take(test))
 
 
 def held_out(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from resnet_lit.data import cifar10, download, sources
+from resnet_lit.data.paths import Place
 
 CONTENT = bytes(range(256)) * 4000  # 1 MB
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -161,23 +162,48 @@ def test_of_four_processes_one_downloads(server, tmp_path) -> None:
 # --- through sources.load
 
 
-def test_an_empty_missing_or_unnamed_root_gets_the_original(server, refusal, monkeypatch, tmp_path) -> None:
+@pytest.fixture
+def served(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server stands for the publisher. What it serves is no archive: that is said when it has come and is looked at."""
     monkeypatch.setattr(cifar10, "URL", server.url)
     monkeypatch.setattr(cifar10, "ARCHIVE_MD5", MD5)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty/.DS_Store").write_bytes(b"")
+    return server
+
+
+def test_where_no_root_is_named_the_original_goes_to_the_cache_or_where_data_download_says(served, refusal, tmp_path) -> None:
     (tmp_path / "begun").mkdir()
     (tmp_path / f"begun/{cifar10.ARCHIVE}.part").write_bytes(CONTENT[:10])
-    places = {
-        tmp_path / "empty": tmp_path / "empty",
-        tmp_path / "missing": tmp_path / "missing",
-        tmp_path / "begun": tmp_path / "begun",
+    for download_to, place in {
         None: tmp_path / "cache/downloads",
-    }
-    for root, place in places.items():
-        text = refusal("cifar10", root)  # what the server serves is no archive: it has come, and been looked at
-        assert "neither a .tar.gz" in text
+        tmp_path / "made/for/it": tmp_path / "made/for/it",
+        tmp_path / "begun": tmp_path / "begun",
+    }.items():
+        assert "neither a .tar.gz" in refusal("cifar10", None, download_to=download_to)
         assert (place / cifar10.ARCHIVE).read_bytes() == CONTENT
+    assert served.requests == [None, None, "bytes=10-"]
+    refusal("cifar10", None, download_to=tmp_path / "begun")
+    assert len(served.requests) == 3  # it is there
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "unfinished"])
+def test_a_root_that_a_user_named_is_never_downloaded_into(served, refusal, tmp_path, kind) -> None:
+    root = tmp_path / "mnt/data"
+    if kind != "missing":
+        root.mkdir(parents=True)
+    if kind == "unfinished":
+        (root / f"{cifar10.ARCHIVE}.part").write_bytes(CONTENT[:10])
+    for named, key in ((root, "data.root"), (Place(root, "RESNET_LIT_DATA"), "RESNET_LIT_DATA")):
+        text = refusal("cifar10", named, key=f"{key}={root}: {'no such file' if kind == 'missing' else 'holds nothing'}")
+        assert f"without {key}, data.download={root} downloads" in text
+        assert sources.identify("cifar10", named, cache_dir=tmp_path / "cache") is None
+    assert served.requests == []
+    assert root.exists() == (kind != "missing")
+
+
+def test_a_download_folder_that_cannot_be_written_names_its_key(served, refusal, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    refusal("cifar10", None, key=f"data.download={tmp_path / 'file/x'}: cannot be written", download_to=tmp_path / "file/x")
+    refusal("cifar10", None, key=f"data.cache={tmp_path / 'file'}/downloads: cannot be written", cache_dir=tmp_path / "file")
 
 
 def test_without_a_network_the_ways_to_supply_the_data_are_named(refusal, monkeypatch, tmp_path) -> None:
