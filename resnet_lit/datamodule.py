@@ -95,13 +95,17 @@ class ImageData(LightningDataModule):
         return getattr(self.source, f"{part}_images"), getattr(self.source, f"{part}_labels")
 
     def notes(self) -> list[str]:
-        """What a user should know of the way that the data are read: who validates where they say so, and what was left out."""
+        """What a user should know of the way that the data are read: who validates, and what was left out."""
         found, folder = [], self.source.validation_folder
         if folder is not None and (n := len(self.validation_indices)):
             found.append(f"data: {folder}/ chooses the epoch ({n:,} images); all of train/ trains")
         elif folder is not None:
             why = "data.validation=0" if self.config.protocol == "holdout" else "protocol=paper chooses on the test set"
             found.append(f"data: {folder}/ is not used: {why}")
+        spellings: dict[str, str] = {}
+        for name in self.source.classes:
+            if (other := spellings.setdefault(name.casefold(), name)) != name:
+                found.append(f"data: the classes {other} and {name} differ in upper and lower case alone")
         if self.source.left_out:
             found.append(f"data: not read: {'; '.join(self.source.left_out)}")
         return found

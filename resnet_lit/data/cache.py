@@ -104,7 +104,8 @@ def writing(cache_dir: Place) -> Iterator[None]:
         yield
     except (OSError, NotImplementedError) as error:
         raise DataError(
-            f"{cache_dir}: cannot be written ({reason(error)}); choose another folder with data.cache=<folder> or RESNET_LIT_CACHE"
+            f"{cache_dir}: cannot be written ({reason(error)}); choose another folder with "
+            "data.cache=<folder> or RESNET_LIT_CACHE"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Forms in which image data are often found and which are not read: recognised by the names of their files, to say what to get instead."""
+"""Forms of image data that are not read: recognised by the names of their files, to say what to get instead."""
 
 from __future__ import annotations
 

@@ -34,14 +34,14 @@ def _walk(root: Path) -> Iterator[str]:
 
 
 def describe(paths: Iterable[str], read: Collection[str]) -> list[str]:
-    """What of `paths` is not among those that are read, in phrases with counts; hidden files and those of systems do not count."""
+    """What of `paths` is not among those in `read`, in phrases with counts; files of operating systems do not count."""
     read = set(read)
     parts = {path.partition("/")[0] for path in read} & set(PARTS) if any(path.startswith("train/") for path in read) else set()
     folders: dict[str, list[str]] = {}
     stray: list[str] = []
     others: Counter[str] = Counter()
     for path in paths:
-        top, inside, rest = path.partition("/")
+        top, inside, _ = path.partition("/")
         name = path.rpartition("/")[2]
         if path in read or name.lower() in OF_SYSTEMS:
             continue

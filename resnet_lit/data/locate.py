@@ -19,7 +19,7 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Found:
-    """A source: where it is, in which form, and its files. beside: what lies beside it where the user pointed, and is not read."""
+    """A source: where it is, in which form, and its files. beside: what else lies in the folder that the user named."""
 
     form: Literal["archive", "batches", "tree"]
     path: Path

@@ -1,4 +1,4 @@
-"""Images sorted into folders: `train/<class>/<image>`, `test/<class>/<image>` and `val/<class>/<image>`, or `<class>/<image>` alone.
+"""Images sorted into folders: train/<class>/<image>, test/<class>/<image> and val/<class>/<image>, or <class>/<image> alone.
 
 The same rules hold for a folder and for the member names of an archive, so both give the same data.
 """
@@ -152,7 +152,7 @@ def arrange(paths: Iterable[str], folders: Iterable[str], *, least: int = 2) -> 
     shown: dict[str, str] = {}
     for name in classes:
         if (other := shown.setdefault(class_name(name), name)) != name:
-            raise Unusable(f"the class folders {ascii(other)} and {ascii(name)} show the same name: put their images into one")
+            raise Unusable(f"the class folders {other!a} and {name!a} show the same name: put their images into one")
     tops = {text.partition("/")[0] for text in (*paths, *folders)} if split else set()
     validation_folders = [name for name in VALIDATION if name in tops]
     if len(validation_folders) > 1:

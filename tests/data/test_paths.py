@@ -57,8 +57,8 @@ def test_a_user_without_a_home_gets_a_cache_in_the_temporary_folder_and_is_told_
         assert {paths.cache_folder(None) for _ in range(3)} == {tmp_path / f"resnet_lit-{os.getuid()}"}
     (record,) = caplog.records
     assert "RESNET_LIT_CACHE=<folder> chooses another" in record.message
+    monkeypatch.setenv("RESNET_LIT_CACHE", "~/x")
     with pytest.raises(DataError, match=r"^RESNET_LIT_CACHE=~/x: the home folder"):
-        monkeypatch.setenv("RESNET_LIT_CACHE", "~/x")
         paths.cache_folder(None)
 
 
