@@ -31,7 +31,6 @@ from resnet_lit.config import load
 from resnet_lit.run import config_of
 from resnet_lit.run_path import folder_and_weights
 from resnet_lit.schema import Config
-from resnet_lit.train import literal
 from resnet_lit.typed import ConfigError, Refused
 
 PARTS = ("test", "validation", "train", "all")
@@ -67,7 +66,7 @@ def _parse(words: list[str]) -> tuple[str, str, bool, list[str]]:
         elif word == "--last":
             last = True
         elif name == "data" or name.startswith("data."):
-            rest.append(literal(word))
+            rest.append(word)
         else:
             raise ConfigError(f"{word}: no such word here (python -m resnet_lit.evaluate --help)")
     if not run:

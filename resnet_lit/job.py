@@ -18,6 +18,8 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from resnet_lit import record as records
+from resnet_lit.command_line import quoted
+from resnet_lit.hydra_session import source_of
 from resnet_lit.record import Busy, Record
 from resnet_lit.run import earlier
 from resnet_lit.schema import Config
@@ -138,10 +140,9 @@ def words_of_cell() -> list[str]:
         ):
             kept.append(str(word))
     folder = str(Path(hydra.runtime.output_dir))
-    source = [s.path for s in hydra.runtime.config_sources if s.provider == "command-line"]
-    directory = ["--config-dir", source[0]] if source else []
-    quoted = folder.replace("'", "\\'")
-    return [*directory, *map(str, hydra.overrides.task), *kept, f"hydra.run.dir='{quoted}'", "hydra.mode=RUN", "progress=plain"]
+    options = source_of(hydra).options()
+    task = [str(word) for word in hydra.overrides.task]
+    return [*options, *task, *kept, f"hydra.run.dir={quoted(folder)}", "hydra.mode=RUN", "progress=plain"]
 
 
 def is_cell() -> bool:

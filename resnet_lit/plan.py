@@ -19,13 +19,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from resnet_lit.config import split_config_dir
+from resnet_lit.command_line import CommandLine, read
 from resnet_lit.forecast import Forecast, interval, makespan
 from resnet_lit.planning import SECONDS, Planned, plan, remark
 from resnet_lit.preflight import cells_of
-from resnet_lit.train import literal
 from resnet_lit.typed import ConfigError, Refused, duration, in_bytes
 
+SWITCHES = {"--multirun": "-m", "--json": ""}
 OPTIONS = {"--slots": 1.0, "--seconds": SECONDS}
 
 
@@ -36,9 +36,9 @@ def main() -> None:
         print(__doc__)
         sys.exit(0)
     try:
-        directory, words = split_config_dir(words)
-        flags, options, words = _options(words)
-        cells = cells_of([literal(word) for word in words], config_dir=directory, multirun="-m" in flags)
+        line = read(words, "plan", SWITCHES, dict.fromkeys(OPTIONS, ""))
+        options = _numbers(line)
+        cells = cells_of(line.overrides, line.source, multirun=line.multirun)
         planned = plan([(cell.config, cell.folder) for cell in cells], seconds=options["--seconds"])
     except Refused as error:
         print(error, file=sys.stderr)
@@ -46,28 +46,22 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     slots = int(options["--slots"])
-    if "--json" in flags:
+    if "--json" in line.options:
         print(json.dumps(as_data(planned, slots), indent=1))
     else:
-        print(table(planned, slots) if "-m" in flags or len(planned) > 1 else report(planned[0]))
+        print(table(planned, slots) if line.multirun or len(planned) > 1 else report(planned[0]))
 
 
-def _options(words: list[str]) -> tuple[set[str], dict[str, float], list[str]]:
-    """The flags, the options with their values, and the words that are left."""
-    flags, options, rest = set(), dict(OPTIONS), []
-    for word in words:
-        name, _, value = word.partition("=")
-        if word in ("-m", "--multirun", "--json"):
-            flags.add("-m" if word == "--multirun" else word)
-        elif name in OPTIONS:
-            if not value.isdigit() or int(value) < 1:
-                raise ConfigError(f"{word}: must be a whole number of at least 1 (try {name}={OPTIONS[name]:g})")
-            options[name] = int(value)
-        elif word.startswith("-"):
-            raise ConfigError(f"{word}: no such option (python -m resnet_lit.plan --help)")
-        else:
-            rest.append(word)
-    return flags, options, rest
+def _numbers(line: CommandLine) -> dict[str, float]:
+    """The options that are numbers, with what was given for them. Raises ConfigError."""
+    numbers = dict(OPTIONS)
+    for name in OPTIONS:
+        value = line.options.get(name)
+        if value is not None:
+            if not value.isdecimal() or int(value) < 1:
+                raise ConfigError(f"{name}={value}: must be a whole number of at least 1 (try {name}={OPTIONS[name]:g})")
+            numbers[name] = int(value)
+    return numbers
 
 
 def report(run: Planned) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lit import launchers, planning, searches
-from resnet_lit.config import Config, explain, folder_name, from_hydra, own_hydra
+from resnet_lit.command_line import PACKAGE, Source, check_name, literal
+from resnet_lit.config import CONF, Config, explain, folder_name, from_hydra, own_hydra
+from resnet_lit.hydra_session import source_of
 from resnet_lit.live import Progress
 from resnet_lit.run import absent, have_data
 from resnet_lit.schema import Sweep
@@ -63,16 +66,18 @@ class Preflight(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         try:
             from_hydra(config)
+            _settle(config, "run")
             new_folders.update(absent(Path(str(config.hydra.run.dir))))
         except Refused as error:
             refuse(str(error))
         except (HydraException, OmegaConfBaseException) as error:
-            refuse(explain(error, _typed(config)))
+            refuse(explain(error, _typed(config), source_of(config.hydra)))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Compose and check every cell once. Hydra asks for each twice more and gets what was composed here."""
         try:
             launchers.check(config)
+            _settle(config, "sweep")
             composer = Composer(cells)
             _compose_all(config, composer)
             launchers.guard(lambda words: composer.cell(config, words).place)
@@ -89,23 +94,31 @@ class Preflight(Callback):
         progress.open()
 
 
-def cells_of(words: Sequence[str], *, config_dir: str | None = None, multirun: bool = False) -> list[Cell]:
+def cells_of(overrides: Sequence[str], source: Source = PACKAGE, *, multirun: bool = False) -> list[Cell]:
     """What a command line would run, and where: one cell, or those of a multirun. Raises Refused."""
-    extra = [] if config_dir is None else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
+    words = list(overrides)
+    check_name(source, CONF, words)
     try:
-        with own_hydra() as hydra:
-            multirun = multirun or hydra.get_mode("config", [*words, *extra]) == RunMode.MULTIRUN  # a sweep file says so
+        with own_hydra(source) as hydra:
+            multirun = multirun or hydra.get_mode(source.name, words) == RunMode.MULTIRUN  # a sweep file says so
             mode = RunMode.MULTIRUN if multirun else RunMode.RUN
-            config = hydra.compose_config("config", [*words, *extra], mode, with_log_configuration=False)
+            config = hydra.compose_config(source.name, words, mode, with_log_configuration=False)
             if not multirun:
-                return [Cell(tuple(words), from_hydra(config), Path(str(config.hydra.run.dir)))]
+                return [Cell(tuple(words), from_hydra(config), Path(str(config.hydra.run.dir)).expanduser())]
             found: list[Cell] = []
             _compose_all(config, Composer(found))
             if not found:
                 raise ConfigError("hydra/sweeper: chooses its cells as it goes: plan one of them")
             return found
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error, words, config_dir)) from error
+        raise ConfigError(explain(error, words, source)) from error
+
+
+def _settle(config: DictConfig, kind: str) -> None:
+    """Write `~` in the folder of a run, or of a sweep, out as the user's home; Hydra would make a folder of that name."""
+    folder = OmegaConf.select(config, f"hydra.{kind}.dir")
+    if str(folder).startswith("~"):
+        OmegaConf.update(config, f"hydra.{kind}.dir", os.path.expanduser(str(folder)), force_add=True)
 
 
 def _name(config: DictConfig) -> str:
@@ -128,7 +141,7 @@ def _compose_all(config: DictConfig, composer: Composer) -> None:
         for words in expanded:
             composer.cell(config, words)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error, words or _typed(config))) from error
+        raise ConfigError(explain(error, words or _typed(config), source_of(config.hydra))) from error
 
 
 def _typed(config: DictConfig) -> list[str]:
@@ -161,9 +174,10 @@ class Composer:
     def cell(self, master: DictConfig, words: Sequence[str]) -> Cell:
         """The cell of these words, checked when it is composed. Raises ConfigError."""
         if tuple(words) not in self.known:
-            composed = self.compose(master, list(words))
+            # a sweeper may leave out the quotes of a path
+            composed = self.compose(master, [literal(word, sweeps=False) for word in words])
             typed = from_hydra(composed)
-            name, above = folder_name(typed), Path(str(composed.hydra.sweep.dir))
+            name, above = folder_name(typed), Path(str(composed.hydra.sweep.dir)).expanduser()
             with open_dict(composed):
                 OmegaConf.update(composed, "hydra.sweep.subdir", name)
                 OmegaConf.update(composed, "hydra.sweep.dir", str(above.absolute()))  # a worker may start in another folder

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from resnet_lit.config import load, split_config_dir
+from resnet_lit.command_line import read
+from resnet_lit.config import compose
 from resnet_lit.models.cost import count_parameters, table
 from resnet_lit.schema import RESNET, Config, architecture
 from resnet_lit.typed import ConfigError, Refused
@@ -32,9 +33,9 @@ def main() -> None:
     if not words or words[0] in ("-h", "--help"):
         print(__doc__)
         sys.exit(0)
-    directory, words = split_config_dir(words)
     try:
-        print(summary(load(*words, config_dir=directory)))
+        line = read(words, "summary")
+        print(summary(compose(line.overrides, line.source)))
     except Refused as error:
         print(error, file=sys.stderr)
         sys.exit(2)

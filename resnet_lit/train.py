@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -26,7 +26,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lit import closing, job, preflight, searches
 from resnet_lit.callbacks.interrupt import Interrupted
-from resnet_lit.config import CONF, explain, from_hydra, own_presets, split_config_dir
+from resnet_lit.command_line import CONFIG_NAME, CommandLine, check_name, read_train, unquoted
+from resnet_lit.config import CONF, explain, from_hydra, own_presets
 from resnet_lit.record import Busy
 from resnet_lit.run import is_helper_process, remove_empty, resume, run
 from resnet_lit.run_path import run_folder
@@ -34,10 +35,9 @@ from resnet_lit.typed import ConfigError, Refused
 from resnet_lit.usage import usage
 
 REFUSED, BUSY = 2, 75
-FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "data.cache", "resume")  # never swept over: a comma in them is part of the name
-FILES = ("data.root", "weights")
 _exit_status = 0
 _raised: list[BaseException] = []
+_typed: tuple[str, ...] = ()  # as the user wrote it: for the record, and to be repeated
 
 
 def task(config: DictConfig) -> dict[str, object] | None:
@@ -73,22 +73,13 @@ def _close() -> int:
 
 
 def _command() -> str:
-    return shlex.join(["python", "-m", "resnet_lit.train", *sys.argv[1:]])
+    return shlex.join(["python", "-m", "resnet_lit.train", *_typed])
 
 
-def literal(word: str) -> str:
-    """Quote a value that is a path: `=` and `,` in it mean nothing to the user, but for a list of files to sweep over."""
-    key, equals, value = word.partition("=")
-    name = key.lstrip("+")
-    path = name in FOLDERS or Path(value).exists() or (name in FILES and "," not in value)
-    special, quoted = re.search(r"[=,(){}\[\] ]", value), re.search(r"['\"$]", value)
-    return f"{key}='{value}'" if equals and path and special and not quoted else word
-
-
-def _resumed(words: list[str]) -> Path | None:
+def _resumed(words: Sequence[str]) -> Path | None:
     """The run folder of `resume=<folder>`, or of a checkpoint in it. Raises ConfigError where other values stand beside it."""
     ours = [word for word in words if word.lstrip("+").startswith("resume=")]
-    folders = [word.partition("=")[2].strip("'\"") for word in ours if not word.endswith("=null")]
+    folders = [unquoted(word) for word in ours if not word.endswith("=null")]
     others = [word for word in words if word not in ours]
     if folders and others:
         raise ConfigError(f"resume={folders[0]}: goes on with that folder's own config; leave out {' '.join(others)}")
@@ -97,23 +88,24 @@ def _resumed(words: list[str]) -> Path | None:
 
 def main() -> None:
     """The command. Hydra reads the words; what it or we refuse is one line, not a traceback (HYDRA_FULL_ERROR=1 shows it)."""
-    words = [literal(word) for word in sys.argv[1:]]
-    sys.argv[1:] = words
+    global _typed
+    line, _typed = CommandLine(), tuple(sys.argv[1:])
     show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us
     job.end_with_parent()
     try:
-        if {"-h", "--help"} & {*words}:
-            print(usage(words))
+        line = read_train(sys.argv[1:])
+        sys.argv[1:] = line.for_hydra()
+        if "--help" in line.options:
+            print(usage(line))
             status = 0
-        elif {"-m", "--multirun"} & {*words} and (shown := [w for w in words if w.split("=")[0] in ("-c", "--cfg")]):
-            raise ConfigError(f"{shown[0]}: shows the config of one run; leave out -m, and give one value of each")
-        elif (folder := _resumed(words)) is not None:
+        elif (folder := _resumed(line.overrides)) is not None:
             logging.basicConfig(level=logging.INFO, format="%(message)s")
             status = closing.single(resume(folder, command=_command()), folder)
         else:
+            check_name(line.source, CONF, line.overrides)
             own_presets()
-            hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=CONFIG_NAME)(task)()
             if _raised:
                 raise _raised[0]
             status = _close() if preflight.cells else _exit_status
@@ -132,7 +124,7 @@ def main() -> None:
     except (Refused, HydraException, OmegaConfBaseException, OSError) as error:
         if show_traceback:
             raise
-        print(_one_line(error, words), file=sys.stderr)
+        print(_one_line(error, line), file=sys.stderr)
         status = REFUSED
     except ValueError:  # Optuna's sweeper asks for the best of trials that have all failed
         if not searches.all_failed():
@@ -147,13 +139,12 @@ def main() -> None:
     sys.exit(status)
 
 
-def _one_line(error: Exception, words: list[str]) -> str:
+def _one_line(error: Exception, line: CommandLine) -> str:
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, OSError) and not isinstance(error, HydraException):  # Hydra's MissingConfigException is both
         return f"{error.filename}: cannot be written ({error.strerror}); choose another folder with hydra.run.dir=<folder>"
-    directory, words = split_config_dir(words)
-    return explain(error, [word for word in words if "=" in word and not word.startswith("-")], directory)
+    return explain(error, line.overrides, line.source)
 
 
 if __name__ == "__main__":

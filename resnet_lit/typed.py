@@ -6,10 +6,12 @@ against the field's type and range, `flatten` turns the object back into `{dotte
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import functools
 import math
+import re
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -100,6 +102,36 @@ def keys_of(schema: type, prefix: str = "") -> dict[str, dataclasses.Field]:
     return keys
 
 
+def type_of(schema: type, key: str) -> Any:
+    """The type of a dotted key, or None where the schema has no such key."""
+    kind: Any = schema
+    for name in key.split("."):
+        if not is_schema(kind) or name not in fields_of(kind):
+            return None
+        kind = fields_of(kind)[name][1]
+    return kind
+
+
+def is_text(kind: Any) -> bool:
+    """Whether a type holds text and nothing else, but for null."""
+    return kind is str or set(get_args(kind)) == {str, type(None)}
+
+
+def accepts(kind: Any, value: Any) -> bool:
+    """Whether `value` is one of a type, without a look at its range."""
+    return any(_as(value, option) is not _NO for option in _options(kind))
+
+
+def spelled(text: str) -> Any:
+    """The number or bool that `text` spells, else `text` itself."""
+    text, words = text.strip(), {"true": True, "false": False}
+    for kind in (int, float):
+        if re.fullmatch(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?", text):
+            with contextlib.suppress(ValueError):
+                return kind(text)
+    return words.get(text.lower(), text)
+
+
 def build(schema: type[T], values: Mapping[str, Any], prefix: str = "", root: type | None = None) -> T:
     """Check `values` against `schema` and return an instance of it.
 
@@ -166,6 +198,8 @@ def _convert(key: str, value: Any, kind: Any, field: dataclasses.Field) -> Any:
         converted = _as(value, option)
         if converted is not _NO:
             return converted
+    if isinstance(value, str) and accepts(kind, spelled(value)):
+        raise ConfigError(f"{key}='{value}': is text; must be {describe(kind)} (without quotes: {key}={value.strip()})")
     raise ConfigError(f"{key}={show(value)}: must be {describe(kind)}{_try(key, field)}")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_lit import paper
-from resnet_lit.config import ADDED_GROUPS, CONF, load, split_config_dir
+from resnet_lit.command_line import CommandLine
+from resnet_lit.config import ADDED_GROUPS, CONF, compose
 from resnet_lit.schema import Config
 from resnet_lit.typed import flatten, keys_of, show
 
@@ -28,12 +28,11 @@ docs/configuration.md has types and ranges; --hydra-help is Hydra's own page."""
 WIDTH = 44
 
 
-def usage(words: Sequence[str]) -> str:
-    """The page, for the config that `words` compose. Raises ConfigError where they do not fit."""
-    directory, words = split_config_dir(words)
-    config = load(*(word for word in words if "=" in word and not word.startswith("-")), config_dir=directory)
+def usage(line: CommandLine) -> str:
+    """The page, for the config that the command line's overrides compose. Raises ConfigError where they do not fit."""
+    config = compose(line.overrides, line.source)
     lines = [HEAD, "", "Groups: choose with group=name, those with a plus as +group=name", ""]
-    for group, names in groups(directory).items():
+    for group, names in groups(line.source.directory).items():
         lines.append(f"  {'+' if group in ADDED_GROUPS else ''}{group}: {', '.join(names)}")
     lines += ["", "Values: change with key=value", ""]
     values = flatten(config)
