@@ -2,20 +2,44 @@
 
 A value that equals the schema's neutral default is left out, so a key added later changes no identity; neither do paths,
 loggers, progress and checkpoint intervals (`result=False` in the schema).
+
+A correction that gives some configs other numbers has a marker in `FIXES`: it is hashed for those configs alone, so that their
+runs of before are other runs, and every other run keeps its identity.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from resnet_lit.schema import Config
+from resnet_lit.models.cost import has_subsampled
+from resnet_lit.schema import RESNET, Config, architecture
 from resnet_lit.typed import ConfigError, fields_of, flatten
 
 # Raised only when the same config gives other numbers than before: a run of an older version is then another run.
 RESULTS_VERSION = 1
+
+
+def _is_subsampled(config: Config) -> bool:
+    return config.model.target == RESNET and has_subsampled(architecture(config.model, image_size=config.data.image_size or 32))
+
+
+# Corrections that change the numbers of some configs: marker -> (which configs, what was corrected, for the user).
+FIXES: dict[str, tuple[Callable[[Config], bool], str]] = {
+    "strided_1x1": (
+        _is_subsampled,
+        "1x1 convolutions of stride 2 with fewer than 16 input channels, which could crash in torch, are computed otherwise",
+    ),
+}
+
+
+def fixes(config: Config) -> tuple[str, ...]:
+    """The markers of the corrections that apply to a config, sorted; none for most."""
+    return tuple(sorted(name for name, (applies, _) in FIXES.items() if applies(config)))
 
 
 def identity(config: Config) -> str:
@@ -23,10 +47,29 @@ def identity(config: Config) -> str:
 
     Raises ConfigError where `weights` names no file: its content, not its path, is part of what the run computes.
     """
+    return _hashed(config, fixes(config))
+
+
+def missing_fixes(config: Config, known_as: str) -> tuple[str, ...]:
+    """The corrections that came after a run of this config, which has the identity `known_as`; none where it is another run's."""
+    applying = fixes(config)
+    if not applying or known_as == identity(config):
+        return ()
+    for count in range(len(applying)):
+        for had in combinations(applying, count):
+            if _hashed(config, had) == known_as:
+                return tuple(name for name in applying if name not in had)
+    return ()
+
+
+def _hashed(config: Config, fixed: Sequence[str]) -> str:
     values = result_values(config)
     if config.weights is not None:
         values["weights"] = file_hash(config.weights)
-    text = json.dumps({"results_version": RESULTS_VERSION, "values": values}, sort_keys=True, separators=(",", ":"))
+    content: dict[str, Any] = {"results_version": RESULTS_VERSION, "values": values}
+    if fixed:
+        content["fixes"] = list(fixed)
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

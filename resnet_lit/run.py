@@ -28,7 +28,7 @@ from resnet_lit import record as records
 from resnet_lit.callbacks.interrupt import Interrupt, Interrupted
 from resnet_lit.config import OUTPUTS, folder_name
 from resnet_lit.heartbeat import Heartbeat
-from resnet_lit.identity import differences, identity
+from resnet_lit.identity import FIXES, differences, identity, missing_fixes
 from resnet_lit.plugins import source_of
 from resnet_lit.record import Busy, FolderError, Record
 from resnet_lit.run_path import run_folder
@@ -122,6 +122,9 @@ def earlier(
         return None
     if not isinstance(found.get("config"), dict) or "identity" not in found:
         raise FolderError(f"{folder / records.RESULT}: not a record of a run; use another folder, or fresh=true to put it aside")
+    ended = found["status"] in records.ENDED
+    if found["identity"] != known_as or not ended:
+        _check_fixes(config, folder, found)
     if found["identity"] != (known_as or identity(config)):
         changed = [
             f"{k}={show(new)} (there: {show(old)})"
@@ -134,7 +137,17 @@ def earlier(
     _check_data(config, folder, found, {} if seen is None else seen)
     if found["status"] == "running" and records.is_held(folder):  # a record of another host may be that of a dead process
         raise Busy(records.busy_text(folder))
-    return found if found["status"] in records.ENDED else None
+    return found if ended else None
+
+
+def _check_fixes(config: Config, folder: Path, found: Record) -> None:
+    """Refuse a run of this config that was begun before a correction that gives it other numbers."""
+    if missing := missing_fixes(config, found["identity"]):
+        corrected = "; ".join(FIXES[name][1] for name in missing)
+        raise FolderError(
+            f"{folder}: its run was begun before a correction that gives it other numbers ({corrected}); start it anew, "
+            "in another folder, or here with fresh=true, which puts this one aside"
+        )
 
 
 def _ended(folder: Path) -> Record | None:

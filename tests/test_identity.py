@@ -6,8 +6,10 @@ import dataclasses
 
 import pytest
 
+from resnet_lit import record as records
 from resnet_lit.config import Config, folder_name, load
-from resnet_lit.identity import identity
+from resnet_lit.identity import fixes, identity, missing_fixes
+from resnet_lit.run import earlier
 from resnet_lit.schema import from_mapping, to_mapping
 
 # Published commands and the folders they must lead to for ever: a change here orphans the runs of every user. A new key must
@@ -136,3 +138,37 @@ def test_load_needs_no_global_state_and_leaves_none(monkeypatch) -> None:
     assert load("seed=1").seed == 1
     assert load("seed=2").seed == 2
     assert not GlobalHydra.instance().is_initialized()
+
+
+NARROW = ("+experiment=model4", "model.width=0.125")
+
+
+def test_a_correction_marks_the_configs_it_concerns_and_no_others() -> None:
+    assert fixes(load("+experiment=model4")) == ()
+    assert fixes(load(*NARROW)) == ("strided_1x1",)
+    assert fixes(load(*NARROW, "model.skip_kernels=3")) == ()
+    assert fixes(load(*NARROW, "model.block=bottleneck")) == ()  # 4 C channels between two blocks: 32 and more
+    assert fixes(load("+experiment=model4", "model.block=bottleneck", "model.width=0.0625", "model.kernels=1")) == (
+        "strided_1x1",
+    )
+
+
+def test_the_identity_before_a_correction_is_recognised() -> None:
+    config = load(*NARROW)
+    before = "d5994a97af"  # as it was hashed then
+    assert identity(config) != before
+    assert missing_fixes(config, before) == ("strided_1x1",)
+    assert missing_fixes(config, identity(config)) == ()
+    assert missing_fixes(config, "0000000000") == ()
+
+
+def test_an_interrupted_run_of_before_a_correction_is_refused_and_a_finished_one_is_readable(tmp_path) -> None:
+    config = load(*NARROW)
+    found = {"identity": "d5994a97af", "config": to_mapping(config), "status": "finished"}
+    records.write(tmp_path, found)
+    assert earlier(config, tmp_path, known_as="d5994a97af") == records.read(tmp_path)  # resume= of it returns its record
+    with pytest.raises(records.FolderError, match="before a correction that gives it other numbers"):
+        earlier(config, tmp_path)  # the same command again, into the same folder
+    records.write(tmp_path, {**found, "status": "interrupted"})
+    with pytest.raises(records.FolderError, match=r"1x1 convolutions of stride 2.*fresh=true"):
+        earlier(config, tmp_path, known_as="d5994a97af")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 STEMS = ("3x3", "7x7")
+LEAST_STRIDED = 16  # input channels from which a strided 1 x 1 convolution is sound in oneDNN (models.blocks.SubsampledConv2d)
 EXPANSION = {"basic": 1, "bottleneck": 4}  # output channels of a block over its C
 
 
@@ -96,6 +97,22 @@ class Layer:
     output_shape: tuple[int, ...]  # of one image: (C, H, W), or (classes,)
     parameters: int = 0  # trainable
     multiply_adds: int = 0  # for one image; of convolutions and the linear layer, as is customary
+
+
+def is_subsampled(in_channels: int, kernel: int, stride: int) -> bool:
+    """Whether a convolution of these numbers takes the pixels it needs before it convolves."""
+    return kernel == 1 and stride > 1 and in_channels < LEAST_STRIDED
+
+
+def has_subsampled(architecture: Architecture) -> bool:
+    """Whether a network has a convolution that `is_subsampled`: then its last bits differ from those of torch's own."""
+    width = architecture.channels[0]
+    for layer in architecture.residual_layers:
+        inner = width if architecture.block == "basic" else layer.channels  # input of the convolution with the stride
+        if is_subsampled(inner, layer.kernel, layer.stride) or is_subsampled(width, layer.skip_kernel, layer.stride):
+            return True
+        width = layer.channels * architecture.expansion
+    return False
 
 
 def strided(pixels: int, stride: int) -> int:
