@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from resnet_lit.formatting import duration
 from resnet_lit.record import git, hardware, versions
-from resnet_lit.typed import duration
 
 SMALL = ("+experiment=model1", "name=small", "model.blocks=[1,1,1]", "model.strides=[2,2,2]")  # 51 M multiply-adds
 TINY = ("+experiment=model1", "name=tiny", "model.blocks=[1,1,1]", "model.channels=[16,32,64]", "model.strides=[1,2,2]")

@@ -22,12 +22,13 @@ from pathlib import Path
 
 from resnet_lit import record as records
 from resnet_lit.config import OUTPUTS
+from resnet_lit.printable import printable
 
 HOST = "127.0.0.1"
 INFIX = "tfevents"  # by it TensorBoard knows an event file
 SUFFIX = ".old"  # what a run that is just being gone on with still has to copy
 PARTS = ("checkpoints", "evaluations", "wandb")  # of a run's folder; none holds events
-NAME_LENGTH = 200
+NAME_LENGTH = 200  # bytes: a file system takes 255
 REST = 20  # a look at the folders may take one part in so many of the time between two
 
 
@@ -63,7 +64,9 @@ def _serve(folders: Sequence[str], options: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="resnet_lit_board_") as shown:
         links = Links([*map(Path, folders)], Path(shown))
         count = links.update()
-        print(f"{' '.join(folders)}: {count or 'no'} run{'' if count == 1 else 's'} so far", file=sys.stderr, flush=True)
+        print(
+            f"{printable(' '.join(folders))}: {count or 'no'} run{'' if count == 1 else 's'} so far", file=sys.stderr, flush=True
+        )
         threading.Thread(target=links.follow, name="links", daemon=True).start()
         from tensorboard.main import run_main  # a second or two
 
@@ -165,7 +168,8 @@ def run_name(folder: Path) -> str:
 
 def _safe(text: str) -> str:
     """Characters that are safe in a file name and in a page; a label may be the user's own."""
-    return re.sub(r"[^A-Za-z0-9._=,+ -]+", "-", text).strip(" .-")[:NAME_LENGTH]
+    plain = re.sub(r"[^\w.=,+\[\] -]+", "-", text).strip(" .-")
+    return plain.encode()[:NAME_LENGTH].decode(errors="ignore")
 
 
 if __name__ == "__main__":

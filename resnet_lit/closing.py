@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_lit import record as records
+from resnet_lit.formatting import percent
+from resnet_lit.printable import printable
 from resnet_lit.record import Record
 from resnet_lit.results import board_line, verdict
 from resnet_lit.results import table as results_table
@@ -36,8 +38,8 @@ def single(record: Record, folder: Path) -> int:
         lines.append(_result_line(record))
     if (folder / records.RESULT).exists():
         lines.append(f"record       {folder / records.RESULT}")
-        lines.append(f"TensorBoard  python -m resnet_lit.board '{folder}'")
-    print("\n".join(lines))
+        lines.append(board_line(folder))
+    print("\n".join(map(printable, lines)))
     return status
 
 
@@ -49,7 +51,7 @@ def _result_line(record: Record) -> str:
         None: "last epoch",
     }[best["chosen_on"]]
     return (
-        f"test accuracy {metrics['test/accuracy']:.2%}  ({how}; last epoch {metrics['test/accuracy_last']:.2%})  "
+        f"test accuracy {percent(metrics['test/accuracy'])}  ({how}; last epoch {percent(metrics['test/accuracy_last'])})  "
         f"{record['data']['variant']}, seed {record['seed']}"
         + (f"; at {record['scale']} scale: says nothing" if record.get("scale") else "")
     )
@@ -71,6 +73,6 @@ def table(runs: Sequence[Standing], results: Path | None) -> int:
     print(results_table(runs, colour=os.isatty(1)))
     print(verdict(runs))
     if results is not None:
-        print(f"CSV          {results}")
+        print(printable(f"CSV          {results}"))
     print(board_line(os.path.commonpath([run.folder.parent for run in runs])))
     return 0 if all(run.status in records.ENDED for run in runs) else 1

@@ -28,6 +28,8 @@ from rich.table import Table
 
 from resnet_lit import record as records
 from resnet_lit.config import load
+from resnet_lit.escaping import rich_text
+from resnet_lit.printable import printable
 from resnet_lit.run import config_of
 from resnet_lit.run_path import folder_and_weights
 from resnet_lit.schema import Config
@@ -47,7 +49,7 @@ def main() -> None:
         run, part, last, rest = _parse(words)
         folder, found = evaluate(run, rest, part=part, last=last)
         print(report(found))
-        print(f"written to {folder}")
+        print(printable(f"written to {folder}"))
     except Refused as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -189,7 +191,8 @@ def _write(folder: Path, found: dict[str, Any], answers: Any, images: np.ndarray
     if len(answers.classes) <= 50:
         picture = confusion_picture(torch.from_numpy(answers.confusion), list(answers.classes))
         write_png(picture, str(folder / PICTURE))
-    write_evaluation(found, answers, images, folder)
+    for trouble in write_evaluation(found, answers, images, folder).troubles:
+        print(printable(trouble), file=sys.stderr)
     records.write_text(folder / RESULT, json.dumps(found, indent=1) + "\n")
 
 
@@ -201,13 +204,13 @@ def report(found: dict[str, Any]) -> str:
         rows.add_column(name, justify="right" if name in ("images", "accuracy") else "left")
     for row in found["classes"]:
         other = f"{row['taken_for']} ({row['how_often']:.1%})" if row["taken_for"] else ""
-        rows.add_row(row["name"], f"{row['images']:,}", f"{row['accuracy']:.2%}", other)
+        rows.add_row(rich_text(row["name"]), f"{row['images']:,}", f"{row['accuracy']:.2%}", rich_text(other))
     console = Console(width=None if sys.stdout.isatty() else 200)
     with console.capture() as capture:
         console.print(rows)
     return "\n".join(
         [
-            f"{found['run']}, {found['checkpoint']}",
+            printable(f"{found['run']}, {found['checkpoint']}"),
             f"{data['variant']} {data['hash'][:10]}, {data['part']}: {data['images']:,} images",
             f"accuracy {found['accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%}, for other images of the same kind)",
             f"loss {found['loss']:.4f}, expected calibration error {found['calibration_error']:.2%}",

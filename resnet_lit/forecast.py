@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from resnet_lit.formatting import duration
 from resnet_lit.schema import CHECKPOINT_SPACING, Config
-from resnet_lit.typed import duration, flatten
+from resnet_lit.typed import flatten
 
 # The interval. Steps are timed in bursts, and the run is taken for one more burst: t(0.95, 4 degrees) * s * sqrt(1 + 1/5) on
 # either side holds it with 90 %. The minute of timing does not show how a machine drifts over the minutes or hours of the run;

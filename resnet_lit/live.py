@@ -18,17 +18,19 @@ from typing import Any, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.text import Text
 
 from resnet_lit import heartbeat
 from resnet_lit import record as records
+from resnet_lit.escaping import rich_text
+from resnet_lit.formatting import counted, duration, percent
 from resnet_lit.identity import changes_result
 from resnet_lit.models.cost import count_multiply_adds
+from resnet_lit.printable import printable
 from resnet_lit.record import Record
 from resnet_lit.results import as_csv
 from resnet_lit.schema import RESNET, Config, architecture
 from resnet_lit.standing import LEFT, NOT_RUN, SWEEPS, Standing, counts, seconds_left, short_names, stand
-from resnet_lit.typed import duration, flatten, show
+from resnet_lit.typed import flatten, show
 
 log = logging.getLogger("resnet_lit")
 
@@ -76,7 +78,7 @@ class Progress:
         if self.style != "none":
             _, common = short_names([run.folder for run in self.runs])
             more = f"; all with {common}" if common else ""
-            print(f"{len(self.runs)} run{'s' * (len(self.runs) != 1)}: {counts(self.runs)}{more}", flush=True)
+            print(printable(f"{counted(len(self.runs), 'run')}: {counts(self.runs)}{more}"), flush=True)
         if self.style == "rich" or (self.style == "auto" and sys.stdout.isatty()):
             self._live = Live(console=Console(), auto_refresh=False, transient=True, get_renderable=self._picture)
             self._live.start()
@@ -137,15 +139,15 @@ class Progress:
         accuracy = run.metrics.get("test/accuracy")
         words = [
             f"{short_names([one.folder for one in self.runs])[0][self.runs.index(run)]}: {run.status}",
-            "" if accuracy is None else f"test {accuracy:.2%}",
+            "" if accuracy is None else f"test {percent(accuracy)}",
             f"({run.reason})" if run.reason else "",
             self._left() or "",
         ]
         line = f"[{done}/{len(self.runs)}] {'  '.join(filter(None, words))}"
         if self._live is not None:
-            self._live.console.print(Text(line))
+            self._live.console.print(rich_text(line))
         else:
-            print(line, flush=True)
+            print(printable(line), flush=True)
 
     def _left(self) -> str | None:
         seconds = seconds_left([run for run in self.runs if run.folder not in self.told or run.status not in LEFT])
@@ -173,13 +175,15 @@ class Progress:
     def _picture(self) -> Group:
         """What a terminal shows: the whole in a line, and a line for each run that is being trained."""
         runs = self.runs
-        head = Text("  ".join(filter(None, [self.name, f"{len(runs)} runs: {counts(runs)}", self._left()])), style="bold")
+        head = rich_text("  ".join(filter(None, [self.name, f"{len(runs)} runs: {counts(runs)}", self._left()])), style="bold")
         called, _ = short_names([run.folder for run in runs])
         lines = [head]
         for name, run in zip(called, runs, strict=True):
             if run.status == "running":
-                shown = [f"{key.split('/')[0]} {value:.2%}" for key, value in run.metrics.items()]
-                lines.append(Text("  ".join(["", name, run.progress, *shown]), overflow="ellipsis", no_wrap=True))
+                shown = [f"{key.split('/')[0]} {percent(value)}" for key, value in run.metrics.items()]
+                line = rich_text("  ".join(["", name, run.progress, *shown]))
+                line.overflow, line.no_wrap = "ellipsis", True
+                lines.append(line)
         return Group(*lines[:MOST_LINES])
 
     # --- what is left on disk

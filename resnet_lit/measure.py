@@ -15,6 +15,7 @@ from resnet_lit.callbacks.loggers import RunLogger
 from resnet_lit.callbacks.metrics import Metrics
 from resnet_lit.datamodule import ImageData
 from resnet_lit.module import LitClassifier
+from resnet_lit.printable import printable
 from resnet_lit.record import Record
 
 OUTPUTS = "test_outputs.npz"
@@ -94,7 +95,8 @@ def _write_outputs(trainer: Trainer, module: LitClassifier, data: ImageData, fol
         )
     temporary.replace(folder / OUTPUTS)
     named = data.source.classes
-    classes = [named[i] if i < len(named) else str(i) for i in range(logits.shape[1])]  # model.num_classes may be above them
+    # model.num_classes may be above the classes that have a name
+    classes = [printable(named[i]) if i < len(named) else str(i) for i in range(logits.shape[1])]
     probability, answers = torch.softmax(logits, 1).max(1)
     captions = [f"{classes[answers[i]]} {probability[i]:.1%}\nis {classes[targets[i]]}" for i in mistakes.tolist()]
     counts = multiclass_confusion_matrix(answers, targets, num_classes=logits.shape[1])

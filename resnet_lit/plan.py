@@ -20,10 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from resnet_lit.command_line import CommandLine, read
+from resnet_lit.escaping import rich_text
 from resnet_lit.forecast import Forecast, interval, makespan
+from resnet_lit.formatting import duration, in_bytes
 from resnet_lit.planning import SECONDS, Planned, plan, remark
 from resnet_lit.preflight import cells_of
-from resnet_lit.typed import ConfigError, Refused, duration, in_bytes
+from resnet_lit.printable import printable
+from resnet_lit.typed import ConfigError, Refused
 
 SWITCHES = {"--multirun": "-m", "--json": ""}
 OPTIONS = {"--slots": 1.0, "--seconds": SECONDS}
@@ -67,9 +70,9 @@ def _numbers(line: CommandLine) -> dict[str, float]:
 def report(run: Planned) -> str:
     """Everything about one run."""
     if run.forecast is None:
-        return f"{run.folder}: {run.status}; nothing is left to train (fresh=true trains it again)"
+        return f"{printable(str(run.folder))}: {run.status}; nothing is left to train (fresh=true trains it again)"
     found = run.forecast
-    lines = [f"{run.config.name}  {found.compile or 'eager'}, batch {run.config.data.batch_size}", f"{run.folder}", ""]
+    lines = [f"{run.config.name}  {found.compile or 'eager'}, batch {run.config.data.batch_size}", printable(str(run.folder)), ""]
 
     def line(name: str, value: str, more: str = "") -> None:
         lines.append(f"{name:<16}{value:>12}  {more}".rstrip())
@@ -105,7 +108,7 @@ def table(planned: list[Planned], slots: int) -> str:
             )
             cells += [found.compile or "eager", flops, duration(found.total), interval(found.low, found.high)]
             cells += [in_bytes(found.memory), in_bytes(found.disk_end)]
-        rows.add_row(*cells)
+        rows.add_row(*map(rich_text, cells))
     console = Console(width=None if sys.stdout.isatty() else 1000)
     with console.capture() as capture:
         console.print(rows)

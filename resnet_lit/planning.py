@@ -20,9 +20,10 @@ from typing import Any
 
 from resnet_lit import record as records
 from resnet_lit.forecast import BURSTS, Extent, Forecast, Pace, estimated_disk, forecast, interval, over_budget, pace_key
+from resnet_lit.formatting import duration, in_bytes
 from resnet_lit.models.cost import count_parameters
 from resnet_lit.schema import RESNET, Config, architecture, to_mapping
-from resnet_lit.typed import Refused, duration, in_bytes
+from resnet_lit.typed import Refused
 
 log = logging.getLogger("resnet_lit")
 

@@ -28,6 +28,8 @@ from rich.table import Table
 from resnet_lit.data.decode import decode
 from resnet_lit.data.errors import Unusable
 from resnet_lit.data.tree import is_hidden, is_image
+from resnet_lit.escaping import rich_text
+from resnet_lit.printable import printable
 from resnet_lit.typed import ConfigError, Refused
 
 FORMATS = ("table", "json", "csv")
@@ -158,7 +160,8 @@ def _print(answers: list[Answer], form: str) -> None:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(["file", *(f"{name}{number}" for number in numbered for name in ("class", "probability"))])
         for answer in answers:
-            writer.writerow([answer.file, *(value for name, p in answer.top for value in (name, f"{p:.6f}"))])
+            top = (value for name, p in answer.top for value in (printable(name), f"{p:.6f}"))
+            writer.writerow([printable(answer.file), *top])
     else:
         rows = Table(box=None, pad_edge=False, header_style="bold")
         rows.add_column("file", overflow="fold")
@@ -166,7 +169,7 @@ def _print(answers: list[Answer], form: str) -> None:
         rows.add_column("probability", justify="right")
         for answer in answers:
             for place, (name, p) in enumerate(answer.top):
-                rows.add_row("" if place else answer.file, name, f"{p:.1%}")
+                rows.add_row(rich_text("" if place else answer.file), rich_text(name), f"{p:.1%}")
         Console(width=None if sys.stdout.isatty() else 1000).print(rows)
 
 

@@ -2,8 +2,8 @@
 
 python -m resnet_lit.report outputs/model4                       every run in and below a folder, or in several
 python -m resnet_lit.report outputs --to=report                  into another folder than <folder>/report/
-python -m resnet_lit.report outputs --compare A B                two runs (folders) or cells (titles) side by side
-python -m resnet_lit.report outputs --watch                      follow a sweep: again whenever a run begins or ends
+python -m resnet_lit.report outputs --compare A B                two runs (folders) or cells (names) side by side
+python -m resnet_lit.report outputs --watch                      follow a sweep: rewrite whenever a run begins or ends
 python -m resnet_lit.report --power 0.16                         how many seeds resolve 0.16 points of accuracy
 python -m resnet_lit.report --power 0.16 --sd 0.12               the same, for seeds that vary by 0.12 points
 
@@ -24,6 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnet_lit.escaping import rich_text
+from resnet_lit.formatting import counted, duration
+from resnet_lit.printable import printable
 from resnet_lit.record import RESULT
 from resnet_lit.typed import Refused
 
@@ -141,6 +144,7 @@ def write(wanted: Wanted) -> int:
     command = shlex.join(["python", "-m", "resnet_lit.report", *sys.argv[1:]])
     report = build(wanted.folders, command=command, compared=wanted.compared)
     folder = destination(wanted)
+    troubles: list[str] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         listing.write(report, folder)
@@ -149,13 +153,15 @@ def write(wanted: Wanted) -> int:
         if wanted.html:
             from resnet_lit.reporting import page
 
-            page.write(report, folder)
+            troubles = page.write(report, folder).troubles
     except OSError as error:
         raise Refused(f"{folder}: cannot be written ({error.strerror or error}); choose another with --to=<folder>") from error
-    for problem in report.problems[:NAMED]:
-        print(f"{problem.folder}: {problem.reason}; left out", file=sys.stderr)
-    if len(report.problems) > NAMED:
-        print(f"and {len(report.problems) - NAMED} more, named in {folder / 'report.md'}", file=sys.stderr)
+    said = [f"{problem.folder}: {problem.reason}; left out" for problem in report.problems]
+    said += [f"{remark.folder}: {remark.reason}" for remark in report.remarks] + troubles
+    for line in said[:NAMED]:
+        print(printable(line), file=sys.stderr)
+    if len(said) > NAMED:
+        print(f"and {len(said) - NAMED} more, named in {printable(str(folder / 'report.md'))}", file=sys.stderr)
     if report.comparison is not None:
         from resnet_lit.reporting.views import comparison_tables
 
@@ -165,10 +171,10 @@ def write(wanted: Wanted) -> int:
     cells = sum(len(section.cells) for section in report.sections)
     unfinished = sum(not run.counts for run in runs)
     print(
-        f"{len(runs):,} runs in {cells:,} cells"
-        + (f", {unfinished:,} of them not finished" if unfinished else "")
-        + (f"; {len(report.problems):,} folders left out" if report.problems else "")
-        + f"; written to {folder / ('report.html' if wanted.html else 'report.md')}"
+        f"{counted(len(runs), 'run')} in {counted(cells, 'cell')}"
+        + (f", {unfinished:,} of them unfinished" if unfinished else "")
+        + (f"; {counted(len(report.problems), 'folder')} left out" if report.problems else "")
+        + printable(f"; written to {folder / ('report.html' if wanted.html else 'report.md')}")
     )
     return sum(run.status == "running" for run in runs)
 
@@ -177,15 +183,14 @@ def _show(table: Table) -> None:
     """A table on the terminal."""
     from rich.console import Console
     from rich.table import Table as Rows
-    from rich.text import Text
 
     rows = Rows(box=None, pad_edge=False, header_style="bold")
     for name in table.head:
-        rows.add_column(Text(name), overflow="fold")
+        rows.add_column(rich_text(name), overflow="fold")
     for row in table.rows:
-        rows.add_row(*map(Text, row))
+        rows.add_row(*map(rich_text, row))
     Console(width=None if sys.stdout.isatty() else 1000).print(rows)
-    print(f"{table.note}\n" if table.note else "")
+    print(f"{printable(table.note)}\n" if table.note else "")
 
 
 def watch(wanted: Wanted, *, every: float = 5.0, patience: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -197,7 +202,8 @@ def watch(wanted: Wanted, *, every: float = 5.0, patience: float = 60.0, clock: 
             if now != seen:
                 seen, running, last = now, write(wanted), clock()
                 print(
-                    f"{running} running" if running else f"nothing runs; ends in {patience:.0f} s if nothing begins", flush=True
+                    f"{running} running" if running else f"nothing is running; ends in {duration(patience)} unless a run begins",
+                    flush=True,
                 )
             elif running and not (running := _still_running(wanted.folders)):
                 seen = None  # a process died without a word: the report says so
@@ -205,7 +211,7 @@ def watch(wanted: Wanted, *, every: float = 5.0, patience: float = 60.0, clock: 
                 return
             time.sleep(every)
     except KeyboardInterrupt:
-        print(f"the last report stands in {destination(wanted)}")
+        print(printable(f"the last report is in {destination(wanted)}"))
 
 
 def _signature(folders: Sequence[str]) -> dict[Path, tuple[int, int]]:

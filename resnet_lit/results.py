@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from resnet_lit import record as records
+from resnet_lit.escaping import printable_data
+from resnet_lit.formatting import duration, percent
 from resnet_lit.identity import changes_result
+from resnet_lit.printable import printable
 from resnet_lit.standing import ORDER, Standing, names, short_names
 from resnet_lit.typed import flatten, show
 
@@ -55,23 +58,20 @@ def table(runs: Sequence[Standing], *, colour: bool = False) -> str:
     short, common = short_names([run.folder for run in runs])
     called = dict(zip((run.folder for run in runs), short, strict=True))
     for run in ordered:
-        measured = [_percent(run.metrics.get(key)) for key in METRICS[:3]]
+        measured = ["" if (share := run.metrics.get(key)) is None else percent(share) for key in METRICS[:3]]
         seconds = (run.record.get("timing") or {}).get("total")
-        rows.append((called[run.folder], run.status, *measured, f"{seconds:,.0f} s" if seconds else "", _remark(run)))
+        time = duration(seconds) if seconds else ""
+        rows.append((printable(called[run.folder]), printable(run.status), *measured, time, printable(_remark(run))))
     used = [i for i in range(len(rows[0])) if i < 2 or any(row[i] for row in rows[1:])]
     widths = {i: max(len(row[i]) for row in rows) for i in used}
     lines = [f"sorted by {'; then by '.join(ways)}"] if ways else []
-    lines += [f"all with {common}"] if common else []
+    lines += [f"all with {printable(common)}"] if common else []
     for number, row in enumerate(rows):
         words = [row[i].rjust(widths[i]) if 2 <= i <= 5 else row[i].ljust(widths[i]) for i in used]
         if colour and number:
             words[1] = f"\033[{COLOURS.get(row[1], RED)}m{words[1]}\033[0m"
         lines.append("  ".join(words).rstrip())
     return "\n".join(lines)
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.2%}"
 
 
 def _remark(run: Standing) -> str:
@@ -94,7 +94,7 @@ def verdict(runs: Sequence[Standing]) -> str:
 
 def board_line(folder: Path | str) -> str:
     """The command that opens TensorBoard on all runs of a folder."""
-    return f"TensorBoard  {shlex.join(['python', '-m', 'resnet_lit.board', str(folder)])}"
+    return printable(f"TensorBoard  {shlex.join(['python', '-m', 'resnet_lit.board', str(folder)])}")
 
 
 def rows(runs: Sequence[Standing]) -> list[dict[str, Any]]:
@@ -150,7 +150,7 @@ def as_csv(runs: Sequence[Standing]) -> str:
     """`rows` as CSV, with a header; empty where there is no run."""
     found, text = rows(runs), io.StringIO()
     if found:
-        writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
+        writer = csv.DictWriter(text, printable_data(list(found[0])), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(found)
+        writer.writerows(printable_data(row) for row in found)
     return text.getvalue()

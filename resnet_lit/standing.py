@@ -16,8 +16,8 @@ from typing import Any
 
 from resnet_lit import heartbeat
 from resnet_lit import record as records
+from resnet_lit.formatting import duration
 from resnet_lit.record import Record
-from resnet_lit.typed import duration
 
 NOT_RUN = "not run"
 ORDER = ("finished", "diverged", "failed", "refused", "damaged", "interrupted", "running", NOT_RUN)

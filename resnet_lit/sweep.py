@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from resnet_lit import record as records
+from resnet_lit.formatting import duration
+from resnet_lit.printable import printable
 from resnet_lit.results import as_csv, board_line, rows, table
 from resnet_lit.standing import SWEEPS, Standing, Sweep, counts, read_sweep, seconds_left, standings_below, sweeps_below
-from resnet_lit.typed import Refused, duration
+from resnet_lit.typed import Refused
 
 OUTPUTS = "outputs"
 OPTIONS = ("--json", "--csv")
@@ -77,14 +79,14 @@ def _read(place: Path) -> tuple[list[Sweep], list[Standing]]:
 def report(place: Path, sweeps: Sequence[Sweep], runs: Sequence[Standing]) -> str:
     """The table, and how many runs stand how; of each sweep too."""
     if not runs:
-        return f"{place}: no run\n"
+        return f"{printable(str(place))}: no run\n"
     lines, known = [table(runs, colour=sys.stdout.isatty()), ""], {run.folder: run for run in runs}
     for sweep in sweeps:
         driven = "running" if sweep.is_driven else "not running"
-        lines.append(f"{sweep.name}  {counted(sweep.standings(known))}")
-        lines.append(f"  {driven}: {sweep.command}")
+        lines.append(f"{printable(sweep.name)}  {counted(sweep.standings(known))}")
+        lines.append(f"  {driven}: {printable(sweep.command)}")
     if not sweeps or len({run.folder for run in runs}) > len({folder for sweep in sweeps for folder in sweep.folders}):
-        lines.append(f"{place}  {counted(runs)}")
+        lines.append(f"{printable(str(place))}  {counted(runs)}")
     lines.append(board_line(place if place.is_dir() else place.parent.parent))
     return "\n".join(lines) + "\n"
 

@@ -41,6 +41,7 @@ from resnet_lit.module import LitClassifier
 from resnet_lit.optim.build import build_optimizer, build_scheduler
 from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD, measured_peak, number_format
 from resnet_lit.plugins import locate
+from resnet_lit.printable import printable
 from resnet_lit.record import FolderError, Record, default_threads
 from resnet_lit.schema import RESNET, Config, Model, architecture, check_budget, from_mapping, to_mapping
 from resnet_lit.starting_weights import start_from
@@ -332,7 +333,7 @@ def _multiply_adds(model: Model, data: ImageData, channels: int, size: int) -> i
 
 def _hparams(config: Config, outcome: Record) -> dict[str, Any]:
     """The run in HParams: one fixed set of names, each with one type in all runs."""
-    return {
+    values = {
         "model": config.model.name,
         "data": outcome["data"]["variant"],
         "parameters": outcome["model"]["parameters"],
@@ -348,6 +349,7 @@ def _hparams(config: Config, outcome: Record) -> dict[str, Any]:
         "protocol": config.protocol,
         "seed": config.seed,
     }
+    return {key: printable(value) if isinstance(value, str) else value for key, value in values.items()}
 
 
 def _devices(trainer: Trainer) -> list[str]:

@@ -171,22 +171,6 @@ def show(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) and math.isfinite(value) and float(f"{value:g}") == value else f"{value}"
 
 
-def duration(seconds: float) -> str:
-    """A time as people write it: `1:05:09`, `3:20`, `45 s`."""
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, left = divmod(rest, 60)
-    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}" if minutes else f"{left} s"
-
-
-def in_bytes(number: float) -> str:
-    """A number of bytes as people write it: `512 B`, `38.1 MiB`, `1.25 GiB`."""
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.3g} {unit}"
-        number /= 1024
-    return f"{number:.2f} GiB"
-
-
 def _try(key: str, field: dataclasses.Field) -> str:
     example = field.metadata["example"]
     return "" if example is None or example == "" or example == {} else f" (try {key}={show(example)})"

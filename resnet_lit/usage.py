@@ -7,6 +7,7 @@ from pathlib import Path
 from resnet_lit import paper
 from resnet_lit.command_line import CommandLine
 from resnet_lit.config import ADDED_GROUPS, CONF, compose
+from resnet_lit.printable import printable
 from resnet_lit.schema import Config
 from resnet_lit.typed import flatten, keys_of, show
 
@@ -37,7 +38,8 @@ def usage(line: CommandLine) -> str:
     lines += ["", "Values: change with key=value", ""]
     values = flatten(config)
     for key, field in keys_of(Config).items():
-        value = f"{key}={show(values[key]) or 'null'}" if key in values else f"{key}.…"  # a free group that holds nothing
+        # a free group that holds nothing has a key alone
+        value = f"{key}={printable(show(values[key])) or 'null'}" if key in values else f"{key}.…"
         lines.append(f"  {value:{WIDTH}} {field.metadata['meaning']}")
     return "\n".join([*lines, "", EXAMPLES])
 

@@ -145,3 +145,73 @@ def write_outputs(folder: Path, accuracy: float, images: int = 10_000) -> None:
     mistakes = np.arange(images)[-8:]
     pictures = random.integers(0, 256, (len(mistakes), 3, 32, 32), dtype=np.uint8)
     np.savez_compressed(folder / "test_outputs.npz", targets=targets, logits=logits, mistakes=mistakes, mistake_images=pictures)
+
+
+def make_mixed(folder: Path) -> Path:
+    """14 runs as a folder of weeks has them: sweeps, an own network, own photos, a demo, a failure, a divergence. Returns it."""
+    model4 = {"data.batch_size": 128, "optimizer.name": "sgd_momentum", "optimizer._target_": "torch.optim.SGD"}
+    model4 |= {"optimizer.lr": 0.1, "optimizer.momentum": 0.9, "trainer.max_epochs": 30, "optimizer.weight_decay": 0.0005}
+    model4 |= {"model.blocks": [2, 1, 1, 1], "model.channels": [64, 128, 256, 512]}
+    adam = {"optimizer.name": "adam", "optimizer._target_": "torch.optim.Adam", "optimizer.lr": 0.001, "optimizer.momentum": None}
+    deep = {"model.blocks": [3, 3, 3, 3, 2, 2, 2, 1], "model.channels": [16, 16, 32, 32, 64, 64, 128, 128], "model.width": 0.5}
+    own = {"model.name": "TinyNet", "model._target_": "my_project.networks.small.TinyNet", "name": "tiny"}
+    own |= {"model.blocks": [], "model.channels": []}
+    for seed, accuracy in enumerate((0.9312, 0.9327, 0.9301)):
+        make_run(folder / "model4" / f"lr-0.1-{seed}", model4, seed=seed, accuracy=accuracy, epochs=30)
+    for seed, accuracy in enumerate((0.9221, 0.9240, 0.9233)):
+        make_run(folder / "model4" / f"lr-0.05-{seed}", {**model4, "optimizer.lr": 0.05}, seed=seed, accuracy=accuracy, epochs=30)
+    make_run(folder / "model4" / "batch-64", {**model4, "data.batch_size": 64}, accuracy=0.9331, epochs=30)
+    make_run(folder / "model4" / "adam", {**model4, **adam}, accuracy=0.9187, epochs=30)
+    metrics = {"train/loss": 0.02, "train/accuracy": 0.997, "test/accuracy": 0.9342, "test/loss": 0.24}
+    metrics |= {"test/accuracy_last": 0.9342, "test/loss_last": 0.24}
+    nothing_chosen = {"epoch": 30, "step": 11730, "chosen_on": None}
+    make_run(folder / "model4" / "all", {**model4, "data.validation": 0.0}, metrics=metrics, best=nothing_chosen, epochs=30)
+    small = {"parameters": 1_204_330, "macs": 61_000_000}
+    make_run(folder / "model4" / "deep", {**model4, **deep}, accuracy=0.9128, epochs=30, model=small)
+    tiny = {"parameters": 88_714, "macs": None}
+    make_run(folder / "tiny" / "run", {**model4, **own}, accuracy=0.8462, epochs=30, model=tiny)
+    make_run(
+        folder / "model4" / "lr-10",
+        {**model4, "optimizer.lr": 10.0},
+        status="diverged",
+        reason="loss is nan at step 40",
+        epochs=1,
+    )
+    photos = {
+        "variant": "folder",
+        "hash": "a" * 64,
+        "classes": ["cat [tabby]", "dog|hound", "*fish*"],
+        "sizes": {"train": 900, "validation": 100, "test": 240},
+    }
+    root = {
+        "data.root": "/home/me/pictures/2026/photos [sorted]",
+        "name": "photos",
+        "data.name": "folder",
+        "model.name": "model1",
+    }
+    make_run(
+        folder / "photos" / "run",
+        root,
+        variant="folder",
+        status="failed",
+        reason="DataLoader: photos [sorted]/x.png",
+        data=photos,
+    )
+    digits = {"name": "digits", "model.name": "model1", "model.width": 0.125, "trainer.max_epochs": 3, "data.name": "digits"}
+    made = {
+        "variant": "digits",
+        "hash": "d" * 64,
+        "classes": list("0123456789"),
+        "sizes": {"train": 1293, "validation": 144, "test": 360},
+    }
+    quick = {
+        "compile": 0.0,
+        "data_wait": 0.02,
+        "compute": 7.4,
+        "logging": 0.1,
+        "checkpoint": 0.2,
+        "evaluation": 0.4,
+        "total": 8.6,
+    }
+    make_run(folder / "digits" / "run", digits, variant="digits", accuracy=0.9417, data=made, model=tiny, timing=quick)
+    return folder

@@ -170,7 +170,7 @@ def test_status_shows_how_far_runs_of_other_hosts_are(command, tmp_path: Path) -
     assert (shown.returncode, shown.stderr) == (0, "")
     lines = shown.stdout.splitlines()
     assert lines[0].startswith("sorted by validation accuracy")
-    assert lines[2].split() == ["digits", "seed=1", "finished", "91.23%", "90.12%", "89.12%", "100", "s"]
+    assert lines[2].split() == ["digits", "seed=1", "finished", "91.23%", "90.12%", "89.12%", "1:40"]
     assert lines[3].startswith("digits seed=3  interrupted")
     assert lines[4].split("  ")[:2] == ["digits seed=2", "running"]
     assert lines[4].split()[3:] == ["62.50%", "epoch", "2/4", "step", "30/60", "30", "s", "left"]

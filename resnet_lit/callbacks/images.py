@@ -12,6 +12,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from torchvision.utils import make_grid
 
 from resnet_lit.callbacks.loggers import RunLogger
+from resnet_lit.printable import printable
 
 SHOWN = 32  # images in a grid
 AUGMENTED = "images/augmented"
@@ -43,7 +44,8 @@ def captioned_grid(images: Tensor, captions: Sequence[str], columns: int = 4, zo
         x, y = number % columns * cell_w, number // columns * cell_h
         picture = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
         sheet.paste(picture, (x + (cell_w - width * zoom) // 2, y))
-        draw.multiline_text((x + cell_w // 2, y + height * zoom + 2), caption, "black", font, anchor="ma", align="center")
+        text = "\n".join(map(printable, caption.split("\n")))
+        draw.multiline_text((x + cell_w // 2, y + height * zoom + 2), text, "black", font, anchor="ma", align="center")
     return pil_to_tensor(sheet)
 
 
@@ -56,10 +58,11 @@ def confusion_picture(counts: Tensor, classes: Sequence[str]) -> Tensor:
     draw = ImageDraw.Draw(sheet)
     share = counts / counts.sum(1, keepdim=True).clamp(min=1)
     draw.text((6, 6), "rows: truth\ncolumns: answer", "black", font)
-    for row, truth in enumerate(classes):
-        draw.text((margin - 6, margin + row * cell + cell // 2), truth[:11], "black", font, anchor="rm")
+    names = [printable(name)[:11] for name in classes]
+    for row, name in enumerate(names):
+        draw.text((margin - 6, margin + row * cell + cell // 2), name, "black", font, anchor="rm")
         label = Image.new("RGB", (margin - 12, 16), "white")
-        ImageDraw.Draw(label).text((0, 0), truth[:11], "black", font)
+        ImageDraw.Draw(label).text((0, 0), name, "black", font)
         sheet.paste(label.rotate(90, expand=True), (margin + row * cell + cell // 2 - 8, 6))
         for column in range(len(classes)):
             shade = float(share[row, column]) ** 0.5  # the root makes rare mistakes visible

@@ -11,6 +11,7 @@ from filelock import FileLock
 from lightning.pytorch.loggers import MLFlowLogger
 
 from resnet_lit.callbacks.loggers import need
+from resnet_lit.printable import printable
 
 SQLITE = "sqlite:///"
 RUN_ID = ".mlflow_run_id"  # in the run's folder, so that a resumed run is the same run there
@@ -39,7 +40,7 @@ class MLflow(MLFlowLogger):
         with self._alone:
             super().__init__(
                 experiment_name=experiment_name,
-                run_name=f"{folder.parent.name} {folder.name}",
+                run_name=printable(f"{folder.parent.name} {folder.name}"),
                 tracking_uri=tracking_uri,
                 artifact_location=pictures,
                 run_id=known.read_text().strip() if known.exists() else None,

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from resnet_lit.callbacks.metrics import Metrics
-from resnet_lit.typed import duration
+from resnet_lit.formatting import duration
 
 log = logging.getLogger("resnet_lit")
 

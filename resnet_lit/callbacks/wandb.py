@@ -15,6 +15,7 @@ from PIL import Image
 
 from resnet_lit.callbacks.images import AUGMENTED
 from resnet_lit.callbacks.loggers import need
+from resnet_lit.printable import printable
 from resnet_lit.record import METRICS
 
 RUN_ID = ".wandb_id"  # in the run's folder, so that a resumed run is the same run there
@@ -39,7 +40,13 @@ class WeightsAndBiases(WandbLogger):
         import wandb
 
         quiet = wandb.Settings(silent=True, console="off")  # what it would print is in the run's own log
-        options = {"name": f"{folder.parent.name} {folder.name}", "id": run_id, "resume": "allow", "settings": quiet, **options}
+        options = {
+            "name": printable(f"{folder.parent.name} {folder.name}"),
+            "id": run_id,
+            "resume": "allow",
+            "settings": quiet,
+            **options,
+        }
         super().__init__(save_dir=str(folder), project=project, offline=offline, **options)
 
     def start(self, values: dict[str, Any], metrics: list[str]) -> None:

@@ -55,7 +55,7 @@ class Answers:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of the accuracy, for other images of the same kind; seeds are another matter."""
+        """95% Wilson interval of the accuracy, for other images of the same kind; seeds are another matter."""
         found = binomtest(int(self.right.sum()), len(self.right)).proportion_ci(0.95, method="wilson")
         return float(found.low), float(found.high)
 

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from resnet_lit import paper
+from resnet_lit import formatting, paper
 from resnet_lit.models.cost import Architecture, count_parameters
-from resnet_lit.reporting import words
 from resnet_lit.reporting.analysis import optimism
 from resnet_lit.reporting.cells import Cell, Section
 from resnet_lit.reporting.contents import Audit, OrderClaim
 from resnet_lit.reporting.matching import NETWORKS
+from resnet_lit.reporting.naming import names
 from resnet_lit.reporting.statistics import seeds_needed
 from resnet_lit.typed import show
 
 Cells = Mapping[str, Sequence[tuple[Section, Cell]]]
-NO_RUN = "not measured: no run says anything about it"
-NEEDS_NO_RUN = "A count: no run is needed."
+NO_RUN = "Not measured: no run here bears on it."
+NEEDS_NO_RUN = "This is a count: it needs no run."
 
 
 def audit(sections: Sequence[Section], cells: Cells, orders: Iterable[OrderClaim]) -> tuple[Audit, ...]:
@@ -77,7 +77,7 @@ def _training() -> tuple[str, ...]:
     lines = []
     for model in paper.MODELS:
         shares = [row.train_accuracy for row in _rows(model.name).values() if row.train_accuracy is not None]
-        lines.append(f"{model.name}: training accuracy of {100 * min(shares):.1f} to {100 * max(shares):.1f} % after 200 epochs.")
+        lines.append(f"{model.name}: training accuracy of {100 * min(shares):.1f} to {100 * max(shares):.1f}% after 200 epochs.")
     return (
         *lines,
         "So the ranking of the networks is confounded with their regularisation: `+sweep=paper` trains every row both ways.",
@@ -91,7 +91,7 @@ def _training_of_ours(cells: Cells) -> tuple[str, ...]:
             name = paper.Cell(model.name, regularization=kind).name
             for section, cell in cells.get(name, ()):
                 if (found := cell.summary("train/accuracy")) is not None:
-                    lines.append(f"{name} ({_where(section)}): training accuracy {words.summary('train/accuracy', found)} %.")
+                    lines.append(f"{name} ({_where(section)}): training accuracy {formatting.summary('train/accuracy', found)}%.")
     return tuple(lines) or (NO_RUN,)
 
 
@@ -100,14 +100,14 @@ def _batches() -> tuple[str, ...]:
     for model in paper.MODELS:
         rows = _rows(model.name)
         small, middle, large = (100 * rows[f"batch {size}"].test_accuracy for size in (32, 64, 128))
-        lines.append(f"{model.name}: {small:.2f}, {middle:.2f}, {large:.2f} % with batch 32, 64, 128.")
+        lines.append(f"{model.name}: {small:.2f}, {middle:.2f}, {large:.2f}% with batch 32, 64, 128.")
     return (*lines, "No effect of the batch size alone explains a dip in the middle, four times out of four.")
 
 
 def _batches_of_ours(orders: Iterable[OrderClaim]) -> tuple[str, ...]:
     lines = [
         f"{contrast.what} ({_where(order.section)}): "
-        f"{words.apart('test/accuracy', contrast.difference, ' points')}: {contrast.verdict}."
+        f"{formatting.apart('test/accuracy', contrast.difference, ' points')}: {contrast.verdict}."
         for order in orders
         if order.statement.startswith("Batch 64") and order.section is not None
         for contrast in order.contrasts
@@ -119,15 +119,15 @@ def _credited() -> tuple[str, ...]:
     rows = _rows("model4")
     return (
         f"The text credits {_model('model4').credited}.",
-        f'The row "SGD + momentum" says {100 * rows["SGD + momentum"].test_accuracy:.2f} %, the row "batch 128" '
-        f"{100 * rows['batch 128'].test_accuracy:.2f} %: under the stated recipe they are one run.",
+        f'The row "SGD + momentum" says {100 * rows["SGD + momentum"].test_accuracy:.2f}%, the row "batch 128" '
+        f"{100 * rows['batch 128'].test_accuracy:.2f}%: under the stated recipe they are one run.",
     )
 
 
 def _credited_of_ours(cells: Cells) -> tuple[str, ...]:
     name = paper.Cell("model4").name
     lines = [
-        f"{name} ({_where(section)}): {words.summary('test/accuracy_last', found)} % in its last epoch."
+        f"{name} ({_where(section)}): {formatting.summary('test/accuracy_last', found)}% in its last epoch."
         for section, cell in cells.get(name, ())
         if (found := cell.summary("test/accuracy_last")) is not None
     ]
@@ -139,18 +139,18 @@ def _batch_256() -> tuple[str, ...]:
     best = max(_rows("model1").values(), key=lambda result: result.test_accuracy)
     return (
         f"The text credits {_model('model1').credited}; the rows are {', '.join(sizes)}.",
-        f'{100 * best.test_accuracy:.2f} % is the row "{best.row}", whose caption says batch 128.',
+        f'{100 * best.test_accuracy:.2f}% is the row "{best.row}", whose caption says batch 128.',
     )
 
 
 def _largest(sections: Iterable[Section]) -> tuple[str, ...]:
     lines = [
-        f"{cell.title} ({_where(section)}): {words.summary('test/accuracy', found)} %."
+        f"{names(section)(cell)} ({_where(section)}): {formatting.summary('test/accuracy', found)}%."
         for section in sections
         for cell in section.measured
         if cell.values.get("data.batch_size") == 256 and (found := cell.summary("test/accuracy")) is not None
     ]
-    return tuple(lines) or ("not measured: no run has batch 256",)
+    return tuple(lines) or ("Not measured: no run here has batch 256.",)
 
 
 def _one_seed() -> tuple[str, ...]:
@@ -160,7 +160,7 @@ def _one_seed() -> tuple[str, ...]:
     lines = [f"Every number is of one run. Model 4's two best rows lie {100 * gap:.2f} points apart."]
     for sd in (0.001, 0.0015, 0.002):
         seeds = seeds_needed(gap, sd)
-        lines.append(f"With seeds that vary by {100 * sd:g} points (s.d.), {seeds} seeds a cell resolve that with 80 % power.")
+        lines.append(f"With seeds that vary by {100 * sd:g} points (s.d.), {seeds} seeds a cell resolve that with 80% power.")
     return tuple(lines)
 
 
@@ -181,7 +181,7 @@ def _noise(sections: Iterable[Section]) -> tuple[str, ...]:
 
 def _chosen() -> tuple[str, ...]:
     return (
-        f"The headline, {100 * paper.HEADLINE.test_accuracy:.2f} %, is the best test accuracy over the epochs, at epoch "
+        f"The headline, {formatting.percent(paper.HEADLINE.test_accuracy)}, is the best test accuracy over the epochs, at epoch "
         f"{paper.HEADLINE.epoch}; nothing was held out.",
     )
 
@@ -192,12 +192,12 @@ def _optimism(sections: Iterable[Section]) -> tuple[str, ...]:
         found = optimism(section)
         if found is None:
             continue
-        gain = words.number("optimism", found.gain.mean, sign=True)
-        limits = words.interval("optimism", found.gain.low, found.gain.high, sign=True)
+        gain = formatting.number("optimism", found.gain.mean, sign=True)
+        limits = formatting.interval("optimism", found.gain.low, found.gain.high, sign=True)
         who = "test set" if found.chosen_on == "test" else "validation part"
         lines.append(
-            f"{section.title}: the epoch that the {who} chose has {gain} points above the last one on the test set"
-            f"{f' (95 % interval {limits})' if limits else ''}, over {found.gain.n} runs."
+            f"{section.title}: the epoch chosen by the {who} is {gain} points from the last one in test accuracy"
+            f"{f' (95% interval {limits})' if limits else ''}, over {found.gain.n} runs."
         )
     return tuple(lines) or (NO_RUN,)
 

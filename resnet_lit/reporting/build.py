@@ -15,6 +15,7 @@ from resnet_lit.reporting.comparing import compare
 from resnet_lit.reporting.contents import Report
 from resnet_lit.reporting.matching import repeated
 from resnet_lit.reporting.orders import orders
+from resnet_lit.reporting.remarks import remarks
 from resnet_lit.reporting.runs import read_runs
 from resnet_lit.reporting.tables import paper_tables
 
@@ -37,6 +38,7 @@ def build(paths: Sequence[str | Path], *, command: str = "", compared: tuple[str
         sections=found,
         analyses=tuple(analyse(section) for section in found),
         problems=tuple(problems),
+        remarks=tuple(remarks(runs)),
         claims=numbers,
         orders=ordered,
         audit=audit(found, cells, ordered),

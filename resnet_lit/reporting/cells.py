@@ -64,7 +64,7 @@ class Cell:
         return cache[metric]
 
     def summary(self, metric: str) -> Summary | None:
-        """Mean, standard deviation, n and 95 % interval over the seeds; None where no run has the metric."""
+        """Mean, standard deviation, n and 95% interval over the seeds; None where no run has the metric."""
         cache: dict[str, Summary | None] = self.__dict__.setdefault("_summaries", {})
         if metric not in cache:
             values = list(self.by_seed(metric).values())

@@ -68,7 +68,7 @@ def tooltip(*columns: Column) -> list[Spec]:
 def measured(*columns: Column) -> list[Spec]:
     """A tooltip of a mean with its spread: `said` gives its texts, as a single run has neither interval nor deviation."""
     plain = [column for column in columns if column.field not in ("low", "high", "sd")]
-    texts: list[Spec] = [{"field": "interval", "type": "nominal", "title": "95 % interval"}]
+    texts: list[Spec] = [{"field": "interval", "type": "nominal", "title": "95% interval"}]
     if len(columns) - len(plain) > 2:
         texts.append({"field": "spread", "type": "nominal", "title": "standard deviation"})
     return [*tooltip(*plain), *texts]
@@ -121,8 +121,8 @@ def series(field: str, names: Sequence[str], title: str | None = None) -> Spec:
 
 INTERVAL = (
     Column("mean", "mean", "share"),
-    Column("low", "95 % from", "share"),
-    Column("high", "95 % to", "share"),
+    Column("low", "95% from", "share"),
+    Column("high", "95% to", "share"),
     Column("sd", "sd", "share"),
     Column("n", "runs", "count"),
 )
@@ -130,13 +130,13 @@ INTERVAL = (
 
 POINTS = (
     Column("points", "difference, points", "number"),
-    Column("low", "95 % from", "number"),
-    Column("high", "95 % to", "number"),
+    Column("low", "95% from", "number"),
+    Column("high", "95% to", "number"),
 )
 
 
 def intervals(name: str, title: str, caption: str, rows: Sequence[Row], singles: Sequence[Row], axis: str, **about: Any) -> Chart:
-    """Mean and 95 % interval of every `label`, and each single run as a small mark.
+    """Mean and 95% interval of every `label`, and each single run as a small mark.
 
     rows: label, mean, low, high, sd, n; singles: label, run, value.
     """
@@ -197,7 +197,7 @@ def effects(name: str, title: str, caption: str, rows: Sequence[Row], **about: A
 def differences(name: str, title: str, caption: str, rows: Sequence[Row], **about: Any) -> Chart:
     """Differences of two sides with their intervals, in points. rows: label, points, low, high, how."""
     columns = (Column("label", "metric"), *POINTS, Column("how", "how"))
-    spec = _around_zero(len(rows), columns, "A less B, points", {"value": "@series1"})
+    spec = _around_zero(len(rows), columns, "A minus B, points", {"value": "@series1"})
     return Chart(name, title, caption, spec, tuple(rows), columns, **about)
 
 

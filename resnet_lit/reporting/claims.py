@@ -3,7 +3,7 @@
 Let ours be n runs of a cell, with mean m and standard deviation s, and x the number that the paper prints, one run of theirs.
 
 - contradicted: x is not like one more run of ours. Student's test of n runs against one, p-values corrected by Holm over all
-  numbers of the report that are judged: at most 5 % of sweeps that repeat the paper faithfully hold a false one.
+  numbers of the report that are judged: at most 5% of sweeps that repeat the paper faithfully hold a false one.
 - confirmed: the recipe's expectation lies within a margin of x (0.5 points of accuracy, 0.02 of loss): two one-sided tests on m,
   corrected in the same way. It is looked at first: a difference within the margin is none, however sure.
 - not distinguishable: neither; one seed is always that. not measured: no run. not comparable: other images, or another protocol.
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from resnet_lit import paper
+from resnet_lit.formatting import p_equals
 from resnet_lit.reporting.cells import Cell, Section
 from resnet_lit.reporting.contents import Claim, Verdict
 from resnet_lit.reporting.statistics import ALPHA, holm, outside, prediction, within
@@ -132,11 +133,11 @@ def _before_numbers(section: Section | None, measured: bool) -> tuple[Verdict, s
     if not measured:
         return "not measured", "no run of it has finished"
     if section.variant != VARIANT:
-        return "not comparable", f"other data: published CIFAR-10 numbers do not compare with {section.variant}"
+        return "not comparable", f"other images: published CIFAR-10 numbers do not compare with {section.variant}"
     if section.test_images != TEST_IMAGES:
         return "not comparable", f"{section.test_images:,} of the 10,000 test images"
     if section.protocol != PROTOCOL:
-        return "not comparable", f"protocol={section.protocol}: fewer training images, and another choice of the epoch"
+        return "not comparable", f"protocol={section.protocol}: fewer training images, and the epoch is chosen differently"
     return "not distinguishable", "one seed says nothing"
 
 
@@ -158,7 +159,8 @@ def _why(claim: Claim, verdict: Verdict, p: float | None) -> str:
     quantity = _quantity(claim)
     margin = f"{100 * quantity.margin:g} points" if "accuracy" in quantity.name else f"{quantity.margin:g}"
     if verdict == "confirmed":
-        return f"the expectation lies within {margin} of it"
+        return f"its expectation lies within {margin} of it"
     if verdict == "contradicted":
-        return f"one more run would hardly give it (corrected p = {p:.2g})"
-    return f"neither outside the range of one more run (corrected p = {p:.2g}) nor shown to be within {margin}"
+        return f"one more run would hardly give it (corrected p {p_equals(p or 0.0)})"
+    said = "" if p is None else f" (corrected p {p_equals(p)})"
+    return f"neither outside the range of one more run{said} nor shown to be within {margin}"

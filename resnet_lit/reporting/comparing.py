@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resnet_lit.reporting.cells import Cell, Section
 from resnet_lit.reporting.contents import Comparison
+from resnet_lit.reporting.naming import names
 from resnet_lit.reporting.runs import Damaged, Run
 from resnet_lit.reporting.statistics import Difference, difference, image_difference
 from resnet_lit.typed import Refused, nearest, show
@@ -31,6 +32,7 @@ def compare(sections: Sequence[Section], first: str, second: str) -> Comparison:
         {key: both for key, both in values.items() if show(both[0]) != show(both[1])},
         {metric: difference(x, y) for metric in METRICS if (x := one.by_seed(metric)) and (y := other.by_seed(metric))},
         _same_images(a, b, one, other),
+        (_name(a, one), _name(b, other)),
         _warning(a, b),
     )
 
@@ -45,12 +47,12 @@ def find(sections: Sequence[Section], word: str) -> tuple[Section, Cell]:
     if len(named) == 1:
         section, cell, run = named[0]
         return section, _alone(cell, run)
-    titled = [found for found in cells if found[1].title == word or _matches(found[1], word)]
+    titled = [found for found in cells if word in (found[1].title, names(found[0])(found[1])) or _matches(found[1], word)]
     if len(titled) == 1:
         return titled[0]
     if len(named) > 1 or titled:
         raise NotFound(f"{word}: names {len(named) or len(titled)} of them; give a run folder, or fewer folders to look in")
-    titles = [cell.title for _, cell in cells]
+    titles = [names(section)(cell) for section, cell in cells]
     hint = nearest(word, titles) or (f" (for instance {titles[0]!r})" if titles else "")
     raise NotFound(f"{word}: no run folder and no cell of this name{hint}")
 
@@ -58,6 +60,13 @@ def find(sections: Sequence[Section], word: str) -> tuple[Section, Cell]:
 def _matches(cell: Cell, word: str) -> bool:
     """Whether every part of the words, in any order, is in the title."""
     return bool(word.split()) and set(word.replace(",", " ").split()) == set(cell.title.split())
+
+
+def _name(section: Section, cell: Cell) -> str:
+    """What a side is called: the cell, and the seed of a single run."""
+    whole = next((own for own in section.cells if own.values == cell.values), cell)
+    seed = f", seed {cell.runs[0].seed}" if len(cell.runs) == 1 and len(whole.runs) > 1 else ""
+    return f"{names(section)(whole)}{seed} ({section.variant}, {section.protocol})"
 
 
 def _alone(cell: Cell, run: Run) -> Cell:

@@ -32,7 +32,7 @@ class Claim:
     ours: Summary | None
     title: str  # of our cell; empty where there is none
     difference: float | None  # ours less the paper's
-    low: float | None  # 95 % interval of the difference, the paper's number taken as one more run
+    low: float | None  # 95% interval of the difference, the paper's number taken as one more run
     high: float | None
     p: float | None
     verdict: Verdict
@@ -43,9 +43,9 @@ class Claim:
 class Contrast:
     """An order that the paper claims, `better` above `worse` in test accuracy, beside the same difference of ours."""
 
-    what: str  # "model1 dropout=0: batch 32 less batch 64"
-    better: str  # title of our cell
-    worse: str
+    what: str  # "model1 · dropout=0: batch 32 minus batch 64"
+    better: Cell
+    worse: Cell
     printed: float | None  # the paper's difference; None where it has no such network
     difference: Difference
     verdict: Verdict
@@ -130,21 +130,36 @@ class Trend:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two cells that differ in one factor alone. difference: test accuracy of the first, which is higher, minus the second."""
+
+    factor: str
+    first: Cell
+    second: Cell
+    difference: Difference
+
+
+@dataclass(frozen=True)
 class Effects:
     """What the swept factors of a section do to test accuracy."""
 
     effects: tuple[Effect, ...]
     interactions: tuple[Interaction, ...]
     trends: tuple[Trend, ...]
-    confounded: tuple[str, ...]  # factors that change only together with others: no effect of their own can be told
+    confounded: tuple[tuple[str, ...], ...]  # groups of factors that change only together: none of them has an effect of its own
+    pairs: tuple[Pair, ...] = ()  # what can be told of the confounded factors: cells that differ in one of them alone
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A cell beside the best of its section: test accuracy of the best less that of this one, corrected over all compared."""
+    """A cell beside the best of its section. gap: test accuracy of the best less that of this one, corrected over all compared.
+
+    place: 1 for the best; None for a cell without what the others are ranked by (it held no validation part out).
+    """
 
     cell: Cell
-    behind: Difference | None  # None for the best itself
+    gap: Difference | None  # None for the best itself
+    place: int | None
 
 
 @dataclass(frozen=True)
@@ -160,7 +175,7 @@ class Analysis:
     """What is computed of one section."""
 
     section: Section
-    ranking: tuple[Ranked, ...]  # best first, by what the protocol chooses on; the cells with a finished run
+    ranking: tuple[Ranked, ...]  # the cells with a finished run, best first, then those that are not ranked
     effects: Effects
     optimism: Optimism | None
     pareto: dict[str, tuple[Cell, ...]]  # cost ("parameters", "macs", "seconds") -> the cells that none beats in both
@@ -168,8 +183,9 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two cells or runs side by side. values: key -> (first, second) where they differ. differences: metric -> first less second.
+    """Two cells or runs side by side. values: key -> (first, second) where they differ.
 
+    differences: metric -> first minus second.
     images: the two networks on the same test images (McNemar); None where the answers are not there or several seeds are.
     """
 
@@ -178,6 +194,7 @@ class Comparison:
     values: dict[str, tuple[Any, Any]]
     differences: dict[str, Difference]
     images: Difference | None
+    names: tuple[str, str]  # what each is called within its section
     warning: str = ""  # why they do not compare: other data, protocol or scale
 
 
@@ -187,7 +204,8 @@ class Report:
 
     sections: tuple[Section, ...]
     analyses: tuple[Analysis, ...]  # one for each section, in the same order
-    problems: tuple[Problem, ...]
+    problems: tuple[Problem, ...]  # folders that were left out
+    remarks: tuple[Problem, ...]  # runs that are in the report, and what a reader must know of each
     claims: tuple[Claim, ...]
     orders: tuple[OrderClaim, ...]
     audit: tuple[Audit, ...]

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
@@ -12,6 +17,7 @@ from typing import Any
 
 from resnet_lit import record as records
 from resnet_lit.data.paths import cache_folder
+from resnet_lit.escaping import printable_data
 from resnet_lit.reporting import theme
 from resnet_lit.reporting.charts import NEAR, Chart
 
@@ -51,20 +57,37 @@ def complete(chart: Chart) -> dict[str, Any]:
     spec = {**chart.spec, "width": WIDTH, "config": config, "title": {"text": chart.title, "anchor": "start", "color": "@ink"}}
     if "layer" in spec:  # what only a pointer brings forth is left out: it would make a file ten times as large
         spec["layer"] = [layer for layer in spec["layer"] if all(param["name"] != NEAR for param in layer.get("params", ()))]
-    return {**theme.for_file(spec), "datasets": {name: list(rows) for name, rows in chart.data.items()}}
+    return dict(printable_data({**theme.for_file(spec), "datasets": {name: list(rows) for name, rows in chart.data.items()}}))
 
 
-def write(charts: Iterable[Chart], folder: Path) -> list[Path]:
-    """Write figures/<name>.svg and .png for every chart under `folder`. Returns the paths of the SVG files."""
-    import vl_convert
-
+def write(charts: Iterable[Chart], folder: Path) -> tuple[list[Path], list[str]]:
+    """Write figures/<name>.svg and .png for every chart under `folder`: paths of the SVG files, and what could not be drawn."""
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for chart in charts:
-        picture = vl_convert.vegalite_to_svg(complete(chart))
-        path = figures / f"{chart.name}.svg"
-        path.write_text(picture)
-        path.with_suffix(".png").write_bytes(vl_convert.svg_to_png(picture, scale=SCALE))
-        paths.append(path)
-    return paths
+    left = [(chart.title, figures / f"{chart.name}.svg", complete(chart)) for chart in charts]
+    paths: list[Path] = []
+    troubles: list[str] = []
+    while left:
+        answers = _draw(left)
+        for (title, path, _), answer in zip(left, answers, strict=False):
+            if answer == "drawn":
+                paths.append(path)
+            else:
+                troubles.append(f"figures/{path.name} ({title}): not drawn ({answer.removeprefix('failed: ')})")
+        left = left[len(answers) :]
+    return paths, troubles
+
+
+def _draw(figures: list[tuple[str, Path, dict[str, Any]]]) -> list[str]:
+    """An answer for each figure, in order; where the drawing process died, the last one is of the figure that ended it."""
+    orders = [json.dumps({"spec": spec, "path": str(path), "scale": SCALE}) for _, path, spec in figures]
+    program = [sys.executable, "-m", "resnet_lit.reporting.drawing"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [*sys.path]))}  # the same package as here
+    drawn = subprocess.run(
+        program, input="\n".join(orders) + "\n", capture_output=True, text=True, encoding="utf-8", env=environment, check=False
+    )
+    answers = drawn.stdout.splitlines()[: len(figures)]
+    if len(answers) < len(figures):
+        reason = signal.Signals(-drawn.returncode).name if drawn.returncode < 0 else f"status {drawn.returncode}"
+        answers.append(f"failed: the drawing library ended with {reason}")
+    return answers

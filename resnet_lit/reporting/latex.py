@@ -1,4 +1,4 @@
-"""LaTeX tables, one file each, to be set with \\input: booktabs and longtable, every entry escaped."""
+"""LaTeX tables, one file each, for \\input: as wide as the text (array, booktabs, longtable), every entry escaped."""
 
 from __future__ import annotations
 
@@ -6,28 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from resnet_lit.escaping import latex
 from resnet_lit.reporting import views
 from resnet_lit.reporting.contents import Report, Table
 
 MADE = "% python -m resnet_lit.report"
-LEFT_OUT = ("why", "our cell", "folder")  # columns too wide for paper; report.md has them
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "±": r"$\pm$",
-}
+# Columns that a page of paper has no room for; report.md has them. The second only where a table has many.
+LEFT_OUT = ("why", "our cell", "folder")
+LESS = ("protocol", "data", "on the Pareto front of", "95% interval of the mean", "multiply-adds", "last epoch (%)")
+MANY = 8
+WIDEST = 26  # letters of a column beyond which it gets no more room: it is broken into lines
 
 
 def write(report: Report, folder: Path) -> list[Path]:
@@ -62,30 +50,43 @@ def _safe(name: str) -> str:
 
 
 def longtable(table: Table) -> str:
-    """A table as a longtable with its caption; needs \\usepackage{booktabs,longtable} and T1 fonts."""
-    kept = [place for place, name in enumerate(table.head) if name not in LEFT_OUT]
-    columns = "l" * len(kept)
+    """A table as wide as the text, with its caption; needs \\usepackage{array,booktabs,longtable} and T1 fonts."""
+    dropped = (*LEFT_OUT, *(LESS if len(table.head) > MANY else ()))
+    kept = [place for place, name in enumerate(table.head) if name not in dropped]
+    kept = [place for place in kept if place == 0 or any(row[place] for row in table.rows)] if table.rows else kept
     caption = f"{table.title}." + (f" {table.note}" if table.note else "")
     head = _row(table.head, kept)
     lines = [
         MADE,
-        rf"\begin{{longtable}}{{{columns}}}",
-        rf"\caption{{{escape(caption)}}}\\",
+        r"{\footnotesize\setlength{\tabcolsep}{3pt}",
+        rf"\begin{{longtable}}{{@{{}}{_columns(table, kept)}@{{}}}}",
+        rf"\caption{{{latex(caption)}}}\\",
         r"\toprule",
         head,
         r"\midrule",
         r"\endhead",
         *(_row(row, kept) for row in table.rows),
         r"\bottomrule",
-        r"\end{longtable}",
+        r"\end{longtable}}",
     ]
     return "\n".join(lines) + "\n"
 
 
+def _columns(table: Table, kept: Sequence[int]) -> str:
+    """Columns that together take the width of the text, each after its longest entry."""
+    longest = [max(len(row[place]) for row in (table.head, *table.rows)) for place in kept]
+    longest = [max(min(length, WIDEST), 4) for length in longest]
+    share = [0.98 * length / sum(longest) for length in longest]  # the rest is for the spaces between them
+    gaps = 6 * (len(kept) - 1)  # points: \\tabcolsep on either side
+    return "".join(
+        rf">{{\raggedright\arraybackslash}}p{{\dimexpr{part:.3f}\linewidth-{part * gaps:.1f}pt\relax}}" for part in share
+    )
+
+
 def _row(entries: Sequence[str], kept: Sequence[int]) -> str:
-    return " & ".join(escape(entries[place]) for place in kept) + r" \\"
+    return " & ".join(_entry(entries[place]) for place in kept) + r" \\"
 
 
-def escape(text: str) -> str:
-    """Text that stands for itself in LaTeX, on one line."""
-    return "".join(SPECIAL.get(letter, letter) for letter in " ".join(text.split()))
+def _entry(text: str) -> str:
+    """An entry that may be broken where a long word of it ends a part."""
+    return re.sub(r"(=|/|\\_|,(?!\d{3}))(?=\S)", r"\1\\allowbreak{}", latex(text))

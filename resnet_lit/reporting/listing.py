@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from resnet_lit.escaping import printable_data
 from resnet_lit.reporting.contents import Report
+from resnet_lit.reporting.naming import names
 from resnet_lit.reporting.runs import Run
 from resnet_lit.typed import show
 
@@ -78,10 +80,13 @@ def _provenance(run: Run) -> Mapping[str, Any]:
 def _cells(report: Report, keys: Sequence[str]) -> Iterable[Mapping[str, Any]]:
     for analysis in report.analyses:
         section = analysis.section
-        behind = {id(ranked.cell): ranked.behind for ranked in analysis.ranking}
+        ranked = {id(one.cell): one for one in analysis.ranking}
         for cell in section.cells:
+            one = ranked.get(id(cell))
             row: dict[str, Any] = {
                 "cell": cell.title,
+                "called": names(section)(cell),
+                "place": one.place if one else None,
                 "variant": section.variant,
                 "protocol": section.protocol,
                 "scale": section.scale,
@@ -95,12 +100,26 @@ def _cells(report: Report, keys: Sequence[str]) -> Iterable[Mapping[str, Any]]:
             for metric in METRICS:
                 found = cell.summary(metric)
                 row |= {f"{metric}/{name}": getattr(found, name, None) for name in ("mean", "sd", "n", "low", "high")}
-            apart = behind.get(id(cell))
-            row |= {f"behind_best/{name}": getattr(apart, name, None) for name in ("mean", "low", "high", "adjusted", "how")}
+            gap = one.gap if one else None
+            row |= {f"behind_best/{name}": getattr(gap, name, None) for name in ("mean", "low", "high", "adjusted", "how")}
             yield row
 
 
-_OWN = {"cell", "seed", "status", "reason", "variant", "protocol", "scale", "runs", "parameters", "folder", "command"}
+_OWN = {
+    "cell",
+    "called",
+    "place",
+    "seed",
+    "status",
+    "reason",
+    "variant",
+    "protocol",
+    "scale",
+    "runs",
+    "parameters",
+    "folder",
+    "command",
+}
 
 
 def _word(value: Any) -> Any:
@@ -110,6 +129,8 @@ def _word(value: Any) -> Any:
 def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     rows = list(rows)
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["cell"])
+        writer = csv.DictWriter(file, printable_data(list(rows[0])) if rows else ["cell"])
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(
+            printable_data({key: str(value) if isinstance(value, Path) else value for key, value in row.items()}) for row in rows
+        )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from resnet_lit.formatting import duration, percent
 from resnet_lit.reporting import bars, charts
 from resnet_lit.reporting.answers import Answers
 from resnet_lit.reporting.cells import Cell
@@ -81,8 +82,8 @@ def of_answers(answers: Answers) -> list[Group]:
     found = []
     if len(answers.classes) <= CLASSES:
         drawn = (_confusion(answers), _classes_chart(answers))
-        found.append(Group("Which classes are taken for which", "classes", "", drawn))
-    found.append(Group("How far its confidence can be trusted", "calibration", "", (_calibration(answers), _confidence(answers))))
+        found.append(Group("Which classes are mistaken for which", "classes", "", drawn))
+    found.append(Group("Can its confidence be trusted?", "calibration", "", (_calibration(answers), _confidence(answers))))
     return found
 
 
@@ -104,27 +105,33 @@ def _confusion(answers: Answers) -> Chart:
     ]
     columns = (
         Column("row", "class"),
-        Column("column", "taken for"),
+        Column("column", "predicted"),
         Column("count", "images", "count"),
         Column("share", "of the class", "share"),
     )
-    caption = "Rows: what an image is; columns: what the network says. Right answers lie on the diagonal."
+    caption = "Rows: the true class; columns: the prediction. Correct answers lie on the diagonal."
     step = 34 if len(answers.classes) <= 12 else 18
     return charts.heat_map(
-        "confusion", "Confusion matrix", caption, rows, "taken for", "class", columns, angle=-50, step=step, font=10
+        "confusion", "Confusion matrix", caption, rows, "predicted", "class", columns, angle=-50, step=step, font=10
     )
 
 
 def _classes_chart(answers: Answers) -> Chart:
     rows = [
-        {"label": name, "value": share, "text": f"{share:.1%}", "n": images, "other": f"{other} ({often:.1%})" if other else ""}
+        {
+            "label": name,
+            "value": share,
+            "text": percent(share, 1),
+            "n": images,
+            "other": f"{other} ({percent(often, 1)})" if other else "",
+        }
         for name, images, share, other, often in sorted(answers.per_class(), key=lambda row: row[2])
     ]
     columns = (
         Column("label", "class"),
         Column("value", "accuracy", "share"),
         Column("n", "images", "count"),
-        Column("other", "most often taken for"),
+        Column("other", "most often mistaken for"),
     )
     return bars.bars("per-class", "Accuracy of each class", "The hardest class first.", rows, columns, "accuracy")
 
@@ -135,8 +142,9 @@ def _calibration(answers: Answers) -> Chart:
         for b in answers.reliability
     ]
     caption = (
-        f"Answers grouped by confidence: how many of them are right. Expected calibration error {answers.calibration_error:.2%}. "
-        "A bar that ends below the dashed line: more confident than right."
+        f"Answers grouped by confidence, and how many of each group are correct. "
+        f"Expected calibration error {percent(answers.calibration_error)}. "
+        "Where a bar ends below the dashed line the network is overconfident."
     )
     return bars.reliability("reliability", "Reliability diagram", caption, rows)
 
@@ -146,21 +154,26 @@ def _confidence(answers: Answers) -> Chart:
         {"label": f"{b.low:.0%} to {b.high:.0%}", "value": b.count, "text": f"{b.count:,}", "accuracy": b.accuracy}
         for b in answers.reliability
     ]
-    columns = (Column("label", "confidence"), Column("value", "images", "count"), Column("accuracy", "of them right", "share"))
+    columns = (Column("label", "confidence"), Column("value", "images", "count"), Column("accuracy", "correct", "share"))
     return bars.bars("confidence", "How confident the answers are", "Images in each bin of confidence.", rows, columns, "images")
 
 
 def _time(timing: dict[str, float]) -> Chart:
     total = timing["total"]
     parts = {title: timing.get(key) or 0.0 for key, title in PARTS.items()}
-    parts["all else (start, end)"] = max(0.0, total - sum(parts.values()))
+    parts["everything else (start, end)"] = max(0.0, total - sum(parts.values()))
     rows = [
-        {"label": title, "value": seconds, "text": f"{seconds:,.1f} s, {seconds / total:.1%}", "share": seconds / total}
+        {
+            "label": title,
+            "value": seconds,
+            "text": f"{duration(seconds)}, {percent(seconds / total, 1)}",
+            "share": seconds / total,
+        }
         for title, seconds in parts.items()
     ]
-    columns = (Column("label", "part"), Column("value", "seconds", "number"), Column("share", "of the whole", "share"))
+    columns = (Column("label", "part"), Column("value", "seconds", "number"), Column("share", "share", "share"))
     return bars.bars(
-        "time", "Time of each part", f"{total:,.1f} seconds in all, over all sessions.", rows, columns, "seconds", wide=True
+        "time", "Time of each part", f"{duration(total)} in all, over all sessions.", rows, columns, "seconds", wide=True
     )
 
 

@@ -18,8 +18,8 @@ from resnet_lit import paper
 from resnet_lit.reporting.cells import Cell, Section
 from resnet_lit.reporting.contents import Contrast, OrderClaim, Verdict
 from resnet_lit.reporting.matching import network_of
+from resnet_lit.reporting.naming import USUAL, names
 from resnet_lit.reporting.statistics import corrected, differences
-from resnet_lit.typed import show
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,9 @@ def orders(sections: Iterable[Section]) -> tuple[OrderClaim, ...]:
     for statement in STATEMENTS:
         mine = [_order(statement, section) for section in real]
         mine = [order for order in mine if order.contrasts]
-        found += mine or [OrderClaim(statement.text, statement.place, None, (), "not measured", "no runs differ in just this")]
+        found += mine or [
+            OrderClaim(statement.text, statement.place, None, (), "not measured", "no two cells differ in this alone")
+        ]
     return tuple(map(_judged, found))
 
 
@@ -144,11 +146,11 @@ def _order(statement: Statement, section: Section) -> OrderClaim:
                 first, second = kinds[better], kinds[worse]
                 network = network_of(first.values)
                 printed = statement.printed(better, worse, network) if network or statement.kind_of is _network else None
-                what = f"{_common(first, second)}: {better} less {worse}"
+                what = f"{_common(section, first, second)}: {better} minus {worse}"
                 found.append((what, first, second, printed))
     sides = differences([(first.by_seed(metric), second.by_seed(metric)) for _, first, second, _ in found])
     contrasts = tuple(
-        Contrast(what, first.title, second.title, printed, apart, "not distinguishable")
+        Contrast(what, first, second, printed, apart, "not distinguishable")
         for (what, first, second, printed), apart in zip(found, sides, strict=True)
     )
     return OrderClaim(statement.text, statement.place, section, contrasts, "not distinguishable", "")
@@ -166,15 +168,12 @@ def _comparable(statement: Statement, cells: Sequence[Cell]) -> list[dict[str, C
     return [{kind: found[0] for kind, found in group.items() if len(found) == 1} for group in groups.values()]
 
 
-def _common(first: Cell, second: Cell) -> str:
-    """What two cells have in common of the factors of their section."""
-    same = [
-        f"{key}={show(value)}"
-        for key, value in first.factors.items()
-        if key != "model" and show(second.factors[key]) == show(value)
-    ]
+def _common(section: Section, first: Cell, second: Cell) -> str:
+    """What two cells have in common, as their names write it."""
     network = first.model if first.model == second.model else f"{first.model}, {second.model}"
-    return " ".join([network, *same])
+    known = names(section)
+    both = [part for part in known.parts[first.title] if part in known.parts[second.title]]
+    return " · ".join([network, *(part for part in both if part not in (first.model, USUAL))])
 
 
 def _is_free(key: str, free: tuple[str, ...]) -> bool:
@@ -204,8 +203,7 @@ def _judged(order: OrderClaim) -> OrderClaim:
 def _setting(order: OrderClaim) -> str:
     """On which networks, for how long: what the verdict is about."""
     assert order.section is not None
-    titles = {contrast.better for contrast in order.contrasts} | {contrast.worse for contrast in order.contrasts}
-    cells = [cell for cell in order.section.measured if cell.title in titles]
+    cells = [cell for contrast in order.contrasts for cell in (contrast.better, contrast.worse)]
     networks = sorted({f"{cell.model} ({cell.parameters:,} parameters)" for cell in cells})
     epochs = sorted({str(cell.values.get("trainer.max_epochs")) for cell in cells})
     return f"{', '.join(networks)}, {' and '.join(epochs)} epochs, {order.section.variant}, protocol {order.section.protocol}"

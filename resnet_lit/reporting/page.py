@@ -5,34 +5,54 @@ Jinja2 escapes whatever comes from a run. Numbers that many runs would make long
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from resnet_lit.formatting import interval, is_share, number, p_value, percent
 from resnet_lit.reporting import figures, onerun, plots
+from resnet_lit.reporting.analysis import how_ranked, verdict_of
 from resnet_lit.reporting.answers import Answers
 from resnet_lit.reporting.cells import Section
 from resnet_lit.reporting.charts import Chart
 from resnet_lit.reporting.contents import Analysis, Claim, Comparison, Report, Table
+from resnet_lit.reporting.findings import findings, one_run
+from resnet_lit.reporting.naming import WORD, names, shortened
 from resnet_lit.reporting.plots import Group
-from resnet_lit.reporting.rendering import Fact, points, render, signed, text_of
+from resnet_lit.reporting.rendering import Fact, points, render, typeset
 from resnet_lit.reporting.runs import Run
-from resnet_lit.reporting.words import is_share, number
 from resnet_lit.typed import flatten, show
 
 PAGE, EVALUATION = "report.html", "evaluation.html"
-CHOSEN = {"val": "chosen by validation accuracy", "test": "chosen by test accuracy"}
-LIMITS = {"cells": 300, "unfinished": 200, "runs": 300, "problems": 200, "contrasts": 12}
+CHOSEN = {"val": "chosen by validation accuracy", "test": "chosen by test accuracy"}  # the epoch
+LIMITS = {
+    "cells": 300,
+    "unfinished": 200,
+    "runs": 300,
+    "problems": 200,
+    "contrasts": 12,
+    "factors": 6,
+    "differing": 12,
+    "remarks": 5,
+    "pairs": 20,
+}
 
 
-def write(report: Report, folder: Path) -> list[Path]:
-    """Write report.html and figures/ into `folder`. Returns the page and the SVG files."""
+class Written(NamedTuple):
+    """What was written: the page and the SVG files; troubles: figures that could not be drawn, and why."""
+
+    page: Path
+    figures: list[Path]
+    troubles: list[str]
+
+
+def write(report: Report, folder: Path) -> Written:
+    """Write report.html and figures/ into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = [
-        _part(analysis, prefix, plots.labels(analysis.section, report.paper_cells))
+        _part(analysis, prefix)
         for analysis, prefix in zip(report.analyses, plots.prefixes(report.sections), strict=True)
         if analysis.section.runs
     ]
@@ -43,31 +63,35 @@ def write(report: Report, folder: Path) -> list[Path]:
         "paper_figures": plots.paper_figures(report),
         "places": _places(report),
         "verdicts": Counter(claim.verdict for claim in report.claims).most_common(),
+        "measured": any(claim.ours for claim in report.claims),
+        "ordered": [order for order in report.orders if order.contrasts],
         "shown": None,
         "compared": None,
+        "findings": findings(report),
     }
     runs = [run for section in report.sections for run in section.runs]
     if len(runs) == 1 and report.comparison is None:
-        parts[0]["groups"] = []  # they stand with the run itself
-        about |= _one_run(runs[0], report.sections[0])
+        parts[0]["groups"] = []  # they are with the run itself
+        about |= _one_run(runs[0], report.sections[0]) | {"findings": one_run(report)}
     if report.comparison:
         about |= _comparison(report, report.comparison)
     facts = [fact for fact in _facts(report, runs) if about["shown"] is None or not fact.big]  # of one run there is one
-    about |= {"facts": facts, "contents": _contents(about), **_title(report, runs)}
+    drawn, troubles = figures.write(_charts(about), folder)
+    about |= {"facts": facts, "contents": _contents(about), "troubles": troubles, **_title(report, runs)}
     page = folder / PAGE
     page.write_text(render("report.html", folder, about), encoding="utf-8")
-    return [page, *figures.write(_charts(about), folder)]
+    return Written(page, drawn, troubles)
 
 
-def write_evaluation(found: dict[str, Any], answers: Answers, images: np.ndarray, folder: Path) -> Path:
+def write_evaluation(found: dict[str, Any], answers: Answers, images: np.ndarray, folder: Path) -> Written:
     """Write evaluation.html and figures/ of one evaluation: `found` as in evaluation.json, images (N, C, H, W) uint8."""
     data, (low, high) = found["data"], found["interval"]
     places = onerun.most_confident(answers)
     shown = onerun.Shown(tuple(onerun.of_answers(answers)), onerun.pictures(answers, places, images[places]))
     facts = [
-        Fact("accuracy", f"{points(found['accuracy'])} %", f"{points(low)} to {points(high)} for other such images", big=True),
+        Fact("accuracy", percent(found["accuracy"]), f"{points(low)} to {points(high)} for other images of this kind", big=True),
         Fact("loss", f"{found['loss']:.4f}", big=True),
-        Fact("calibration error", f"{points(found['calibration_error'])} %", big=True),
+        Fact("calibration error", percent(found["calibration_error"]), big=True),
         Fact("images", f"{data['images']:,}", f"{data['variant']}, {data['part']}"),
         Fact("weights", found["checkpoint"], f"sha256 {found['sha256'][:16]}"),
         Fact("evaluated", found["evaluated"].replace("T", " ").replace("+00:00", " UTC")),
@@ -75,71 +99,76 @@ def write_evaluation(found: dict[str, Any], answers: Answers, images: np.ndarray
     ]
     contents = [{"title": group.title, "anchor": group.anchor, "inside": []} for group in shown.groups]
     contents += [{"title": "Most confident mistakes", "anchor": "mistakes", "inside": []}] if shown.mistakes else []
-    title = f"{data['variant']}, {data['part']}: {points(found['accuracy'])} % right"
+    title = f"{data['variant']}, {data['part']}: {percent(found['accuracy'])} correct"
+    drawn, troubles = figures.write((chart for group in shown.groups for chart in group.charts), folder)
     page = folder / EVALUATION
-    about = {"shown": shown, "facts": facts, "contents": contents, "title": title}
+    about = {"shown": shown, "facts": facts, "contents": contents, "title": title, "troubles": troubles}
     page.write_text(render("evaluation.html", folder, about), encoding="utf-8")
-    figures.write((chart for group in shown.groups for chart in group.charts), folder)
-    return page
+    return Written(page, drawn, troubles)
 
 
-def _part(analysis: Analysis, prefix: str, label: plots.Labels) -> dict[str, Any]:
+def _part(analysis: Analysis, prefix: str) -> dict[str, Any]:
     """What the template of a section needs."""
-    section = analysis.section
-    behind = {id(found.cell): found.behind for found in analysis.ranking}
-    best = plots.ranked(section)
-    cells = best + [cell for cell in section.cells if not cell.finished]
+    section, known = analysis.section, names(analysis.section)
+    ranked = {id(one.cell): one for one in analysis.ranking}
+    best = [one.cell for one in analysis.ranking]
+    cells = best + [cell for cell in section.cells if not cell.finished] if best else []
     unfinished = [(cell, run) for cell in section.cells for run in cell.others]
     return {
         "analysis": analysis,
         "section": section,
         "prefix": prefix,
-        "label": label,
-        "chosen": plots.chosen_words(section),
-        "usual": list(plots.usual(section).items()) if len(section.cells) > 1 and cells[0].title != label(cells[0]) else [],
+        "label": known,
+        "value": lambda pair, cell: known.value(pair.factor, cell),
+        "legend": list(known.legend.items()),
+        "usual": list(known.usual.items()),
+        "how_ranked": how_ranked(section) if len(best) > 1 else "",
+        "networks": sorted({cell.model for cell in section.cells}),
         "alike": len({(cell.parameters, cell.macs) for cell in cells}) == 1,
-        "factors": [(name, _values(values)) for name, values in section.factors.items()],
+        "last_counts": any(cell.summary("test/accuracy") != cell.summary("test/accuracy_last") for cell in best),
+        "pairs": analysis.effects.pairs[: LIMITS["pairs"]],
+        "factors": [
+            (
+                name,
+                _values(
+                    [
+                        shortened(show(value), WORD) if name not in known.values else known.values[name][show(value)]
+                        for value in values
+                    ]
+                ),
+            )
+            for name, values in section.factors.items()
+        ],
         "cells": [
             {
                 "cell": cell,
-                "behind": behind.get(id(cell)),
-                "told": _told(behind[id(cell)]) if id(cell) in behind else "",
+                "ranked": ranked.get(id(cell)),
+                "told": verdict_of(ranked[id(cell)]) if id(cell) in ranked else "",
                 "unfinished": Counter(run.status for run in cell.others).most_common(),
             }
             for cell in cells[: LIMITS["cells"]]
         ],
         "more": len(cells) if len(cells) > LIMITS["cells"] else 0,
-        "ranked": len(best) > 1,
+        "compares": len(best) > 1,
         "validates": any(cell.summary("val/accuracy") for cell in best[: LIMITS["cells"]]),
         "unfinished": unfinished[: LIMITS["unfinished"]],
         "unfinished_count": len(unfinished),
-        "runs": [(cell, run) for cell in cells for run in cell.runs][: LIMITS["runs"]],
-        "groups": plots.groups(analysis, prefix, label),
+        "runs": [(cell, run) for cell in cells or section.cells for run in cell.runs][: LIMITS["runs"]],
+        "groups": plots.groups(analysis, prefix),
     }
 
 
-def _values(values: tuple[Any, ...]) -> str:
-    shown = [show(value) for value in values[:12]]
-    return ", ".join(shown) + (f", … ({len(values)} values)" if len(values) > 12 else "")
-
-
-def _told(behind: Any) -> str:
-    """Whether a cell differs from the best of its section, in words."""
-    if behind is None:
-        return "the best here"
-    p = behind.p if behind.adjusted is None else behind.adjusted
-    if p is None:
-        return behind.how
-    return f"{'yes' if behind.resolved else 'no'}, p {text_of(p)}"
+def _values(shown: list[str]) -> str:
+    return ", ".join(shown[:12]) + (f", … ({len(shown)} values)" if len(shown) > 12 else "")
 
 
 def _one_run(run: Run, section: Section) -> dict[str, Any]:
     record = run.record
     low_high = _interval(run)
     facts = [
-        Fact("test accuracy", f"{points(run.value('test/accuracy'))} %", low_high, big=True),
-        Fact("validation accuracy", f"{points(run.value('val/accuracy'))} %", big=True),
-        Fact("test accuracy, last weights", f"{points(run.value('test/accuracy_last'))} %", big=True),
+        Fact("test accuracy", _percent(run, "test/accuracy"), low_high, big=True),
+        Fact("validation accuracy", _percent(run, "val/accuracy"), big=True),
+        Fact("test accuracy, last weights", _percent(run, "test/accuracy_last"), big=True),
         Fact(
             "chosen epoch",
             str(run.best.get("epoch", "")),
@@ -162,64 +191,63 @@ def _one_run(run: Run, section: Section) -> dict[str, Any]:
         "run": run,
         "shown": onerun.of_run(run),
         "part_notes": section.notes,
-        "run_facts": [fact for fact in facts if fact.text.strip(" %")] if run.counts else [],
+        "run_facts": [fact for fact in facts if fact.text] if run.counts else [],
         "provenance": list(provenance.items()),
         "config_rows": [(key, show(value)) for key, value in flatten(record["config"]).items()],
     }
 
 
+def _percent(run: Run, metric: str) -> str:
+    value = run.value(metric)
+    return "" if value is None else percent(value)
+
+
 def _interval(run: Run) -> str:
-    """The 95 % interval of one network's accuracy for other images of the same kind; of seeds it says nothing."""
+    """The 95% interval of one network's accuracy for other images of the same kind; of seeds it says nothing."""
     accuracy, images = run.value("test/accuracy"), run.test_images
     if accuracy is None or not images:
         return ""
     from scipy.stats import binomtest
 
     found = binomtest(round(accuracy * images), images).proportion_ci(0.95, method="wilson")
-    return f"{points(found.low)} to {points(found.high)} for other such images; other seeds differ too"
+    return f"{points(found.low)} to {points(found.high)} for other images of this kind; another seed differs too"
 
 
 def _comparison(report: Report, sides: Comparison) -> dict[str, Any]:
     rows, drawn = [], []
-    everything = {**sides.differences, **({"the same test images": sides.images} if sides.images else {})}
+    everything = {**sides.differences, **({"accuracy on the same test images": sides.images} if sides.images else {})}
     for metric, found in everything.items():
-        first, second = sides.first.summary(metric), sides.second.summary(metric)
-        share = is_share(metric) or found is sides.images
-        scale = signed if share else functools.partial(_plain, metric, sign=True)
-        unit = points if share else functools.partial(_plain, metric)
+        means = [None if (one := side.summary(metric)) is None else one.mean for side in (sides.first, sides.second)]
         p = found.p if found.adjusted is None else found.adjusted
         rows.append(
             {
                 "metric": metric,
-                "first": unit(first.mean) if first else "",
-                "second": unit(second.mean) if second else "",
-                "mean": scale(found.mean),
-                "interval": f"{scale(found.low)} to {scale(found.high)}" if found.low is not None else "",
-                "p": text_of(p),
+                "first": typeset(number(metric, means[0])),
+                "second": typeset(number(metric, means[1])),
+                "mean": typeset(number(metric, found.mean, sign=True)),
+                "interval": typeset(interval(metric, found.low, found.high, sign=True)),
+                "p": p_value(p),
                 "how": f"{found.how}, n = {found.n[0]} and {found.n[1]}",
-                "told": "" if p is None else "yes" if found.resolved else "not distinguishable",
+                "told": "" if p is None else "yes" if found.resolved else "no",
             }
         )
-        if share:
+        if is_share(metric):
             drawn.append((metric, found))
     return {
         "comparison_rows": rows,
+        "comparison_values": [(key, show(a), show(b)) for key, (a, b) in sides.values.items()],
         "comparison_chart": plots.differences(drawn) if drawn else None,
         "compared": plots.compared(report),
     }
 
 
-def _plain(metric: str, value: float | None, *, sign: bool = False) -> str:
-    return number(metric, value, sign=sign).replace("-", "\N{MINUS SIGN}")
-
-
 def _places(report: Report) -> list[tuple[str, list[Claim], list[Table]]]:
     """Each table of the paper with the test accuracies that it prints, beside ours."""
-    names = [table.name for table in report.tables]
+    places = [table.name for table in report.tables]
     accuracies = [claim for claim in report.claims if claim.metric.startswith("test/accuracy")]
 
     def belongs(claim: Claim, name: str) -> bool:
-        return claim.place == name or (name == "regularisation" and claim.place not in names)  # figures 1 to 4
+        return claim.place == name or (name == "regularisation" and claim.place not in places)  # figures 1 to 4
 
     return [(table.name, [claim for claim in accuracies if belongs(claim, table.name)], [table]) for table in report.tables]
 
@@ -229,16 +257,12 @@ def _places(report: Report) -> list[tuple[str, list[Claim], list[Table]]]:
 
 def _title(report: Report, runs: list[Run]) -> dict[str, str]:
     if report.comparison:
-        title = f"{report.comparison.first.title} beside {report.comparison.second.title}"
+        title = " against ".join(report.comparison.names)
     elif len(runs) == 1:
         title = f"{runs[0].title}, seed {runs[0].seed}"
     else:
-        title = f"What {len(runs):,} runs measured" if runs else "Nothing measured"
-    if len(runs) == 1:
-        lead = "What one run learned, where it errs, how far its confidence can be trusted, and where its time went."
-        return {"title": title, "lead": lead}
-    lead = "What was measured beside what was claimed: means over seeds with their intervals, and which differences are real."
-    return {"title": title, "lead": lead}
+        title = f"What {len(runs):,} runs show" if runs else "Nothing measured"
+    return {"title": title}
 
 
 def _facts(report: Report, runs: list[Run]) -> list[Fact]:
@@ -247,7 +271,7 @@ def _facts(report: Report, runs: list[Run]) -> list[Fact]:
     cells = sum(len(section.cells) for section in report.sections)
     facts = [
         Fact("finished runs", f"{statuses['finished']:,}", other, big=True),
-        Fact("cells (settings)", f"{cells:,}", big=True),
+        Fact("cells", f"{cells:,}", "configurations, each over its seeds", big=True),
         Fact("data", _some(run.variant for run in runs)),
         Fact("protocol", _some(run.protocol for run in runs)),
         Fact("trained on", _some(run.device for run in runs)),
@@ -260,7 +284,7 @@ def _facts(report: Report, runs: list[Run]) -> list[Fact]:
 
 
 def _plus(runs: list[Run]) -> str:
-    return "+: with files changed since that commit" if any(run.commit.endswith("+") for run in runs) else ""
+    return "+: files had changed since that commit" if any(run.commit.endswith("+") for run in runs) else ""
 
 
 def _some(texts: Any) -> str:
@@ -280,19 +304,22 @@ def _contents(about: dict[str, Any]) -> list[dict[str, Any]]:
         found.append({"title": title, "anchor": anchor, "inside": [{"title": name, "anchor": place} for name, place in inside]})
 
     if about["report"].comparison:
-        add("A beside B", "comparison")
+        add("A against B", "comparison")
     if about["shown"]:
         inner = [(group.title, group.anchor) for group in about["shown"].groups]
         mistakes = [("Most confident mistakes", "mistakes")] if about["shown"].mistakes else []
-        add("The run", "run", *inner, *mistakes, ("Where it comes from", "provenance"), ("Its config", "config"))
+        add("The run", "run", *inner, *mistakes, ("Provenance", "provenance"), ("Config", "config"))
     for part in about["parts"]:
         title = "All cells" if len(part["cells"]) > 1 else "The cell"
         inner = [(title, f"{part['prefix']}table")] if part["cells"] else []
-        inner += [("Runs that have not finished", f"{part['prefix']}unfinished")] if part["unfinished"] else []
+        inner += [("Unfinished runs", f"{part['prefix']}unfinished")] if part["unfinished"] else []
         add(part["section"].title, part["section"].anchor, *inner, *((group.title, group.anchor) for group in part["groups"]))
-    orders = [("Orders", "paper-orders")] if about["report"].orders else []
-    add("The paper's numbers", "paper", *orders, ("Figures 1 to 4", "paper-figures"), ("Its tables", "paper-tables"))
-    add("What does not add up", "audit")
+    if about["measured"]:
+        inner = [("Which is better", "paper-orders"), ("Figures 1 to 4", "paper-figures"), ("Its tables", "paper-tables")]
+        add("The paper's numbers", "paper", *inner)
+        add("What does not add up", "audit")
+    else:
+        add("The paper", "paper")
     if about["report"].problems:
         add("Left out", "problems")
     return found

@@ -5,17 +5,18 @@ Accuracy stands for test accuracy with the chosen weights unless a title says ot
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from resnet_lit.formatting import p_equals, percent
 from resnet_lit.paper import RESULTS
 from resnet_lit.reporting import charts, scatters
 from resnet_lit.reporting.cells import Cell, Section
 from resnet_lit.reporting.charts import Chart, Column, Row
 from resnet_lit.reporting.contents import Analysis, Effect, Interaction, Report
 from resnet_lit.reporting.curves import SEEDS, bands
+from resnet_lit.reporting.effects import confounded_notes
+from resnet_lit.reporting.naming import Names, names
 from resnet_lit.reporting.statistics import Difference
 from resnet_lit.reporting.theme import SERIES
 from resnet_lit.typed import show
@@ -25,7 +26,6 @@ TALL = 14  # rows from which on a picture of names takes the whole width: beside
 MARKS = 600  # single runs in one picture
 GRID = 144  # squares of a heat map
 CROWD = 4  # cells whose curves of training too can be told apart in one picture
-NAMED = 4  # factors from which on a cell's name leaves the usual values out
 PAIRS = 5  # heat maps of a section
 COSTS = {"parameters": "trainable parameters", "macs": "multiply-adds of one image", "seconds": "training time, seconds"}
 
@@ -41,77 +41,23 @@ class Group:
     notes: tuple[str, ...] = ()
 
 
-def chosen(section: Section) -> str:
-    """The metric that the section's protocol chooses on: cells are ranked by it."""
-    return "val/accuracy" if section.protocol == "holdout" else "test/accuracy"
-
-
-def chosen_words(section: Section) -> str:
-    """The same for a reader."""
-    return {"val/accuracy": "validation accuracy", "test/accuracy": "test accuracy"}[chosen(section)]
-
-
-def ranked(section: Section) -> list[Cell]:
-    """The measured cells, best first by what the protocol chooses on."""
-
-    def place(cell: Cell) -> float:
-        found = cell.summary(chosen(section)) or cell.summary("test/accuracy")
-        return -found.mean if found else 0.0
-
-    return sorted(section.measured, key=place)
-
-
-Labels = Callable[[Cell], str]
-
-
-def labels(section: Section, paper_cells: dict[str, tuple[tuple[Section, Cell], ...]]) -> Labels:
-    """What a cell is called in short: as in `+cell=NAME` where the whole section is of the paper's grid, else by what varies.
-
-    The values of `usual` are left out.
-    """
-    named = {id(cell): name for name, pairs in paper_cells.items() for _, cell in pairs}
-    if len(section.cells) > 1 and all(id(cell) in named for cell in section.cells):
-        return lambda cell: named[id(cell)]
-    known = usual(section)
-
-    def label(cell: Cell) -> str:
-        told = {key: value for key, value in cell.factors.items() if known.get(key) != show(value)}
-        return " · ".join(_word(key, value) for key, value in (told or cell.factors).items()) or cell.title
-
-    return label
-
-
-def usual(section: Section) -> dict[str, str]:
-    """The values that more than half of the cells have, by factor, where there are so many factors that names grow long."""
-    found: dict[str, str] = {}
-    for key in section.factors if len(section.factors) >= NAMED else ():
-        value, count = Counter(show(cell.factors[key]) for cell in section.cells).most_common(1)[0]
-        if 2 * count > len(section.cells):
-            found[key] = value
-    return found
-
-
-def _word(key: str, value: Any) -> str:
-    """`sgd_momentum`, but `batch_size=64`: a word speaks for itself, a number does not."""
-    return value if isinstance(value, str) and value[:1].isalpha() and value not in ("none", "None") else f"{key}={show(value)}"
-
-
-def groups(analysis: Analysis, prefix: str, label: Labels) -> list[Group]:
-    """Everything that is drawn of one section. prefix: what its files' names begin with; label: what a cell is called."""
-    section, best = analysis.section, ranked(analysis.section)
+def groups(analysis: Analysis, prefix: str) -> list[Group]:
+    """Everything that is drawn of one section. prefix: what its files' names begin with."""
+    section, best = analysis.section, [one.cell for one in analysis.ranking]
     if not best:
         return []
+    label = names(section)
     found = [
-        _cells(section, best, prefix, label),
+        _cells(best, prefix, label),
         _effects(analysis, prefix),
         _curves(section, best, prefix, label),
         _fronts(analysis, best, prefix, label),
         _gap(best, prefix, label),
     ]
-    return [group for group in found if group.charts]
+    return [group for group in found if group.charts or group.notes]
 
 
-def _cells(section: Section, best: Sequence[Cell], prefix: str, label: Labels) -> Group:
+def _cells(best: Sequence[Cell], prefix: str, label: Names) -> Group:
     drawn = best[:ROWS]
     rows = [{"label": label(cell), **_interval(cell)} for cell in drawn]
     singles = [
@@ -120,9 +66,8 @@ def _cells(section: Section, best: Sequence[Cell], prefix: str, label: Labels) -
         for seed, value in cell.by_seed("test/accuracy").items()
     ][:MARKS]
     caption = (
-        "Test accuracy with the chosen weights: mean, its 95 % interval where there are two seeds or more, and every run as a "
-        f"grey tick; in the order of what the protocol chooses on ({chosen_words(section)}). Intervals that are wider than the "
-        f"picture are cut off.{_capped(len(best), ROWS, 'cells')}"
+        "Test accuracy of the chosen weights: the mean, its 95% interval where there are two seeds or more, and every run as a "
+        f"grey tick, in the order of the table. Intervals wider than the picture are cut off.{_capped(len(best), ROWS, 'cells')}"
     )
     chart = charts.intervals(f"{prefix}cells", "Accuracy of each cell", caption, rows, singles, "test accuracy", wide=True)
     return Group("Cells side by side", f"{prefix}side-by-side", "", (chart,) if len(drawn) > 1 else ())
@@ -136,12 +81,8 @@ def _effects(analysis: Analysis, prefix: str) -> Group:
     grids.sort(key=lambda found: 1.0 if found.p is None else found.p)  # where one changes the effect of the other, first
     drawn += [_grid(found, prefix) for found in grids[:PAIRS]]
     more = _capped(len(effects.interactions), len(grids[:PAIRS]), "pairs of factors, the strongest interaction first")
-    text = "What the swept values do to test accuracy, the others held." + more
-    notes: tuple[str, ...] = ()
-    if effects.confounded:
-        names = ", ".join(effects.confounded)
-        notes = (f"These factors change only together in these runs, so their effects cannot be told apart: {names}.",)
-    return Group("Effects of the swept factors", f"{prefix}effects", text, tuple(drawn), notes)
+    text = "What a swept value does to test accuracy with the other settings held." + more if drawn else ""
+    return Group("Effects of the swept factors", f"{prefix}effects", text, tuple(drawn), confounded_notes(effects))
 
 
 def _main_effects(effects: Sequence[Effect], prefix: str) -> Chart:
@@ -160,7 +101,7 @@ def _main_effects(effects: Sequence[Effect], prefix: str) -> Chart:
     ]
     words = [f"{effect.factor} {_p(effect.p)}" for effect in effects]
     caption = (
-        "Difference from the mean over the values of that factor, with its 95 % interval, in percentage points. "
+        "Difference from the mean over the values of that factor, with its 95% interval, in percentage points. "
         f"F tests, corrected: {'; '.join(words)}.{_capped(len(rows), ROWS, 'values')}"
     )
     return charts.effects(f"{prefix}effects", "Main effects", caption, rows[:ROWS])
@@ -184,24 +125,24 @@ def _grid(found: Interaction, prefix: str) -> Chart:
         Column("n", "runs", "count"),
     )
     caption = (
-        "Mean test accuracy in %; the stronger its colour, the better a square is among these. "
-        f"Whether the effect of one depends on the other: {_p(found.p)}."
+        "Mean test accuracy in %: the stronger the colour, the higher. "
+        f"Does the effect of one depend on the other? {_p(found.p).capitalize()}."
     )
     name = f"{prefix}grid-{slug(found.first)}-{slug(found.second)}"
     return charts.heat_map(name, f"{found.first} and {found.second}", caption, rows, found.second, found.first, columns)
 
 
-def _curves(section: Section, best: Sequence[Cell], prefix: str, label: Labels) -> Group:
+def _curves(section: Section, best: Sequence[Cell], prefix: str, label: Names) -> Group:
     held = "validation" if section.protocol == "holdout" else "test"
     drawn = [(label(cell), cell) for cell in best[:SERIES]]
     crowd = len(drawn) > CROWD
     accuracy, loss, troubles = bands(drawn, (held,) if crowd else (held, "training"))
     if crowd and len({row["epoch"] for row in accuracy}) < 2:  # trained without looking at it
         accuracy, loss, troubles = bands(drawn, ("training",))
-    text = "Mean over the seeds at each epoch; the band reaches from the lowest to the highest seed. " + (
+    text = "Mean over the seeds at each epoch; the band spans the lowest to the highest seed. " + (
         f"On {' and '.join(dict.fromkeys(row['part'] for row in accuracy))} images."
         if crowd
-        else "Training numbers are those of the epoch as trained: augmented, with dropout, before each step."
+        else "Training numbers are those seen while training: augmented images, with dropout, before each step."
     )
     text += _capped(len(best), SERIES, "cells")
     if any(len(cell.finished) > SEEDS for _, cell in drawn):
@@ -221,14 +162,14 @@ def curve_pair(name: str, title: str, accuracy: list[Row], loss: list[Row], leve
     for rows, axis, share, level in drawn:
         if len({row["epoch"] for row in rows}) < 2:
             continue
-        names = list(dict.fromkeys(row["cell"] for row in rows))
-        words = "Click a name in the legend to see it alone." if len(names) > 1 else ""
+        cells = list(dict.fromkeys(row["cell"] for row in rows))
+        words = "Click a name in the legend to see it alone." if len(cells) > 1 else ""
         heading = f"{title}: {axis}" if title else f"{axis.capitalize()} against epoch"
-        found.append(charts.curves(f"{name}-{axis}", heading, words, rows, names, axis, share=share, level=level))
+        found.append(charts.curves(f"{name}-{axis}", heading, words, rows, cells, axis, share=share, level=level))
     return found
 
 
-def _fronts(analysis: Analysis, best: Sequence[Cell], prefix: str, label: Labels) -> Group:
+def _fronts(analysis: Analysis, best: Sequence[Cell], prefix: str, label: Names) -> Group:
     drawn = []
     for cost, title in COSTS.items():
         on = {id(cell) for cell in analysis.pareto.get(cost, ())}
@@ -248,10 +189,10 @@ def _fronts(analysis: Analysis, best: Sequence[Cell], prefix: str, label: Labels
         xs = {row["x"] for row in rows}
         if len(xs) < 2:
             continue
-        caption = "Diamonds, with their intervals, are on the Pareto front: none is both cheaper and better."
+        caption = "Diamonds, with their intervals, are on the Pareto front: no cell is both cheaper and better."
         caption += _capped(len(best), MARKS, "cells")
         if cost == "seconds":
-            caption += " Times are those of the machine that each run was trained on, with whatever else ran there."
+            caption += " Times are those of the machine that trained each run, with whatever else it was doing."
         heading = f"Accuracy against {title.split(',')[0]}"
         log = max(xs) > 8 * min(xs)
         drawn.append(scatters.front(f"{prefix}front-{cost}", heading, caption, rows, "test accuracy", title, log=log))
@@ -265,7 +206,7 @@ def _cost(cell: Cell, cost: str) -> float | None:
     return float(cell.parameters if cost == "parameters" else cell.macs or 0) or None
 
 
-def _gap(best: Sequence[Cell], prefix: str, label: Labels) -> Group:
+def _gap(best: Sequence[Cell], prefix: str, label: Names) -> Group:
     pairs = [
         {"cell": label(cell), "run": f"seed {run.seed}", "x": last, "y": first, "difference": first - last}
         for cell in best
@@ -284,7 +225,7 @@ def _gap(best: Sequence[Cell], prefix: str, label: Labels) -> Group:
             )
         )
     rows = []
-    for cell in best[:ROWS]:
+    for cell in best[:ROWS] if len(best) > 1 else ():
         train, test, gap = (cell.summary(name) for name in ("train/accuracy", "test/accuracy_last", "gap"))
         if train and test and gap:
             rows.append({"label": label(cell), "train": train.mean, "test": test.mean, "gap": gap.mean, "n": gap.n})
@@ -319,9 +260,9 @@ def paper_figures(report: Report) -> list[PaperFigure]:
         named = [(section.title, cell) for section, cell in cells if cell.finished][:3]
         accuracy, loss, troubles = bands(named, ("test", "validation", "training"))
         epoch = f" at epoch {result.epoch}" if result.epoch else ""
-        printed = f"The paper prints test accuracy {result.test_accuracy:.2%}, test loss {result.test_loss:.3f}{epoch}."
+        printed = f"The paper prints test accuracy {percent(result.test_accuracy)}, test loss {result.test_loss:.3f}{epoch}."
         levels = (
-            (result.test_accuracy, f"paper {result.test_accuracy:.2%}"),
+            (result.test_accuracy, f"paper {percent(result.test_accuracy)}"),
             (result.test_loss, f"paper {result.test_loss:.3f}"),
         )
         pair = curve_pair(f"paper-{slug(result.place)}", result.place.capitalize(), accuracy, loss, levels)
@@ -336,8 +277,8 @@ def compared(report: Report) -> Group:
     """The curves of the two sides of a comparison."""
     sides = report.comparison
     assert sides is not None
-    names = ("A: " + sides.first.title, "B: " + sides.second.title)
-    accuracy, loss, troubles = bands(zip(names, (sides.first, sides.second), strict=True), ("test", "validation", "training"))
+    both = ("A", sides.first), ("B", sides.second)
+    accuracy, loss, troubles = bands(both, ("test", "validation", "training"))
     return Group("Curves", "compared-curves", "", tuple(curve_pair("compared", "", accuracy, loss)), tuple(troubles))
 
 
@@ -349,8 +290,8 @@ def differences(found: Sequence[tuple[str, Difference]]) -> Chart:
         if one.low is not None and one.high is not None:
             row |= {"low": 100 * one.low, "high": 100 * one.high}
         rows.append(row)
-    caption = "A less B in percentage points, with the 95 % interval of the difference. On the dashed line they are equal."
-    return charts.differences("compared-differences", "A less B", caption, rows, wide=True)
+    caption = "A minus B in percentage points, with the 95% interval of the difference. On the dashed line they are equal."
+    return charts.differences("compared-differences", "A minus B", caption, rows, wide=True)
 
 
 # --- words
@@ -386,5 +327,5 @@ def _capped(there: int, drawn: int, what: str) -> str:
 
 def _p(p: float | None) -> str:
     if p is None:
-        return "cannot be tested with these runs"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+        return "not testable with these runs"
+    return f"p {p_equals(p)}"

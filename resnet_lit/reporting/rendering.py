@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import os
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,9 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from resnet_lit import formatting
+from resnet_lit.escaping import printable_data
+from resnet_lit.printable import printable
 from resnet_lit.reporting import figures, theme
 from resnet_lit.reporting.charts import Chart
 from resnet_lit.reporting.plots import slug
@@ -67,21 +71,27 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("resnet_lit.reporting", "templates"),
         autoescape=True,
+        finalize=lambda value: printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "breakable": breakable,
         "chart_json": chart_json,
         "code": code,
-        "duration": duration,
+        "counted": formatting.counted,
+        "duration": formatting.duration,
         "entry_class": lambda text: "" if _is_words(text) else "num",
-        "p": text_of,
+        "large": formatting.large,
+        "minus": typeset,
+        "p": formatting.p_value,
+        "percent": formatting.percent,
         "points": points,
         "show": show,
-        "si": si,
         "signed": signed,
         "slug": slug,
+        "zip": zip,
         "verdict_class": lambda text: CLASSES.get(text, "none"),
     }
     environment.tests["verdict"] = lambda text: text in VERDICTS
@@ -94,9 +104,9 @@ def _text(name: str) -> str:
 
 def _relative(path: Path, start: Path) -> str:
     try:
-        return quote(Path(os.path.relpath(path, start)).as_posix())
+        return quote(os.fsencode(Path(os.path.relpath(path, start)).as_posix()))
     except ValueError:  # another drive
-        return quote(Path(path).as_posix())
+        return quote(os.fsencode(Path(path).as_posix()))
 
 
 def _is_words(text: str) -> bool:
@@ -105,10 +115,15 @@ def _is_words(text: str) -> bool:
 
 def code(text: str) -> Markup:
     """Text whose parts between backticks are code; escaped."""
-    pieces = str(escape(text)).split("`")
+    pieces = str(escape(printable(text))).split("`")
     if len(pieces) % 2 == 0:
         return Markup("`".join(pieces))
     return Markup("".join(f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces)))
+
+
+def breakable(text: str) -> Markup:
+    """A name that may be broken into lines within its parts; escaped."""
+    return Markup(re.sub(r"([=,/_.])(?=\w|\[)", r"\1<wbr>", str(escape(printable(text)))))
 
 
 # --- data of charts
@@ -118,7 +133,7 @@ def chart_json(chart: Chart) -> Markup:
     """A chart for the script of the page: its spec, its rows as columns, the columns of its table."""
     return _json(
         {
-            "spec": theme.for_page(chart.spec),
+            "spec": printable_data(theme.for_page(chart.spec)),
             "tables": {name: _columns(rows) for name, rows in chart.data.items()},
             "columns": [{"field": column.field, "title": column.title, "kind": column.kind} for column in chart.columns],
         }
@@ -131,6 +146,8 @@ def _columns(rows: tuple[dict[str, Any], ...]) -> dict[str, list[Any]]:
 
 
 def _short(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     return value
@@ -144,37 +161,19 @@ def _json(value: Any) -> Markup:
     return Markup(text)
 
 
-# --- numbers
+# --- numbers: `formatting` writes them, a page turns their sign into a real minus
+
+
+def typeset(text: str) -> str:
+    """The text of a number with a minus sign for a hyphen."""
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def points(share: float | None) -> str:
-    """A fraction as a number of percent: 0.9514 -> 95.14."""
-    return "" if share is None else f"{100 * share:.2f}".replace("-", "\N{MINUS SIGN}")
+    """A fraction in per cent: 0.9514 -> 95.14."""
+    return typeset(formatting.number("accuracy", share))
 
 
 def signed(share: float | None) -> str:
     """A difference of fractions in percentage points, with its sign."""
-    return "" if share is None else f"{100 * share:+.2f}".replace("-", "\N{MINUS SIGN}")
-
-
-def text_of(p: float | None) -> str:
-    """A p-value."""
-    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: 8.1 s, 12 min 05 s, 3 h 20 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60:,} h {minutes % 60:02} min"
-
-
-def si(count: float) -> str:
-    """A large count with three digits: 329 M, 1.16 G."""
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:g}"
+    return typeset(formatting.number("accuracy", share, sign=True))

@@ -326,7 +326,13 @@ def read_run(folder: Path) -> Run | Problem | None:
         return Problem(folder, reason)
     if record["status"] == "running" and not records.is_alive(record.get("process") or {}, folder):
         record["status"], record["reason"] = "interrupted", DEAD
-    return Run(folder, record)
+    run = Run(folder, record)
+    try:  # everything that the report asks of a run, so that one of them cannot stop the others
+        _ = run.values, run.classes, run.config, run.title, run.macs, run.device, run.commit, run.best.get("epoch"), run.scale
+        _ = [float(value) for value in run.timing.values() if value is not None]
+    except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
+        return Problem(folder, f"{records.RESULT} is not as a run writes it ({_one_line(error)})")
+    return run
 
 
 def _wrong(folder: Path, record: dict[str, Any]) -> str:

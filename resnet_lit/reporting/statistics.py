@@ -1,6 +1,6 @@
 """The statistics of the report: intervals, differences, corrections, power. What computes them is SciPy and statsmodels.
 
-Numbers are of independent seeds. Intervals are at 95 %, tests two-sided at 5 %, unless it says otherwise. docs/report.md says in
+Numbers are of independent seeds. Intervals are at 95%, tests two-sided at 5%, unless it says otherwise. docs/report.md says in
 words what is computed where.
 """
 
@@ -24,7 +24,7 @@ MOST_SEEDS = 100_000  # beyond which a difference counts as out of reach
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean over n seeds; sd is the sample's (n - 1), low and high the 95 % t interval of the mean. None for one seed."""
+    """Mean over n seeds; sd is the sample's (n - 1), low and high the 95% t interval of the mean. None for one seed."""
 
     mean: float
     sd: float | None
@@ -35,7 +35,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """first less second: mean, 95 % interval and p-value. low, high and p are None where a seed more is needed.
+    """first less second: mean, 95% interval and p-value. low, high and p are None where a seed more is needed.
 
     how: "paired t" (the same seeds on both sides), "Welch t", "test images" (two networks on the same images) or "too few seeds".
     n: seeds (or images) of the first and the second. adjusted: the p-value corrected for the comparisons made together,
@@ -59,7 +59,7 @@ class Difference:
 
 
 def summarize(values: Sequence[float]) -> Summary:
-    """Mean, standard deviation and the 95 % t interval of the mean."""
+    """Mean, standard deviation and the 95% t interval of the mean."""
     n = len(values)
     mean = math.fsum(values) / n
     if n < 2:
@@ -129,7 +129,7 @@ def image_difference(first: np.ndarray, second: np.ndarray) -> Difference:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p-values corrected so that at most 5 % of families hold a false discovery, however they depend (Holm 1979).
+    """p-values corrected so that at most 5% of families hold a false discovery, however they depend (Holm 1979).
 
     As statsmodels' multipletests(method="holm"), which collects garbage at each call: 0.1 s, more beside many records.
     """
@@ -161,7 +161,7 @@ def within(mean: np.ndarray, sd: np.ndarray, n: np.ndarray, value: np.ndarray, m
 
 
 def prediction(summary: Summary, sd: float) -> tuple[float, float]:
-    """Between which values one more run lies with 95 %; sd: that of the summary, or its floor."""
+    """Between which values one more run lies with 95%; sd: that of the summary, or its floor."""
     half = _quantile(summary.n - 1) * sd * math.sqrt(1 + 1 / summary.n)
     return summary.mean - half, summary.mean + half
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from resnet_lit import paper
+from resnet_lit import formatting, paper
 from resnet_lit.models.cost import count_multiply_adds, count_parameters, layers
-from resnet_lit.reporting import words
 from resnet_lit.reporting.contents import Claim, Table
 from resnet_lit.reporting.matching import NETWORKS
 from resnet_lit.typed import show
@@ -21,9 +20,9 @@ HEAD = (
     "our cell",
     "regularisation",
     "ours: mean ± s.d. (n)",
-    "95 % interval of the mean",
+    "95% interval of the mean",
     "difference",
-    "95 % interval of the difference",
+    "95% interval of the difference",
     "protocol",
     "data",
     "verdict",
@@ -104,17 +103,17 @@ def parameter_table() -> Table:
 def _row(claim: Claim) -> tuple[str, ...]:
     metric, ours = claim.metric, claim.ours
     digits = 3 if "accuracy" in claim.quantity and claim.quantity.startswith("train") else 2
-    printed = f"{100 * claim.printed:.{digits}f}" if words.is_share(metric) else f"{claim.printed:.3f}"
+    printed = f"{100 * claim.printed:.{digits}f}" if formatting.is_share(metric) else f"{claim.printed:.3f}"
     return (
         claim.row,
-        claim.quantity + (" (%)" if words.is_share(metric) else ""),
+        claim.quantity + (" (%)" if formatting.is_share(metric) else ""),
         printed,
         claim.cell,
         claim.regularization,
-        words.summary(metric, ours),
-        words.interval(metric, ours.low, ours.high) if ours else "",
-        words.number(metric, claim.difference, sign=True),
-        words.interval(metric, claim.low, claim.high, sign=True),
+        formatting.summary(metric, ours),
+        formatting.interval(metric, ours.low, ours.high) if ours else "",
+        formatting.number(metric, claim.difference, sign=True),
+        formatting.interval(metric, claim.low, claim.high, sign=True),
         claim.section.protocol if claim.section and ours else "",
         claim.section.variant if claim.section and ours else "",
         claim.verdict,

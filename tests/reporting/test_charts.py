@@ -52,7 +52,9 @@ def every() -> list[Chart]:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("figures")
-    return {path.stem: path for path in figures.write(every(), folder)}
+    paths, troubles = figures.write(every(), folder)
+    assert troubles == []
+    return {path.stem: path for path in paths}
 
 
 def test_every_kind_is_drawn_as_svg_and_png(written) -> None:

@@ -105,7 +105,7 @@ def test_orders_are_judged_on_any_data_and_named_with_them(tmp_path: Path) -> No
     assert order.verdict == "contradicted"
     assert [contrast.verdict for contrast in order.contrasts] == ["contradicted", "contradicted"]
     assert order.contrasts[0].printed == pytest.approx(0.9454 - 0.9397)
-    assert order.contrasts[0].what == "model4: batch 32 less batch 64"
+    assert order.contrasts[0].what == "model4: batch 32 minus batch 64"
     assert "cifar10-jpeg, protocol holdout" in order.why
 
 

@@ -21,7 +21,7 @@ HOSTILE = "<script>alert('x')</script>"
 def _without_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """No library in the page and no figure files: they take seconds."""
     monkeypatch.setattr(figures, "library", lambda: "")
-    monkeypatch.setattr(figures, "write", lambda charts, folder: [folder / f"figures/{chart.name}.svg" for chart in charts])
+    monkeypatch.setattr(figures, "write", lambda charts, folder: ([folder / f"figures/{chart.name}.svg" for chart in charts], []))
 
 
 pytestmark = pytest.mark.usefixtures("_without_drawing")
@@ -64,14 +64,25 @@ def test_a_sweep_has_its_table_and_its_charts(tmp_path) -> None:
         assert len(lengths) == 1
 
 
-def test_the_paper_stands_in_every_report(tmp_path) -> None:
-    grid(tmp_path)
+def test_the_paper_is_one_line_that_unfolds_where_nothing_repeats_it(tmp_path) -> None:
+    make_run(tmp_path / "run", {"name": "digits"}, variant="digits")
+    text = written(tmp_path)
+    assert "none of its 200 numbers is measured" in text
+    assert text.count("not measured") == 0
+    before, folded = text.split('<details class="more folded">')
+    assert "Figure 6" not in before
+    assert "What does not add up" in folded
+
+
+def test_the_paper_is_whole_where_a_run_repeats_a_cell_of_it(tmp_path) -> None:
+    make_paper_run(tmp_path / "run", "model4_sgd_momentum")
     text = written(tmp_path)
     for name in ("Figure 1:", "Figure 4:", "Figure 5", "Figure 6", "Figure 11", "Figure 12", "93.15%"):
         assert name in text
     assert text.count('id="audit-') - text.count('id="audit-title"') == 8
     assert 'class="word none">not measured<' in text
-    assert text.count(" test accuracy</h4>") == 5  # four tables of rows and that of regularisation
+    assert text.count(" test accuracy</h4>") == 2  # the table of model 4's rows, and that of regularisation
+    assert "none of its" not in text
 
 
 def test_the_papers_figures_are_drawn_from_runs_that_repeat_them(tmp_path) -> None:
@@ -119,7 +130,8 @@ def test_runs_that_did_not_finish_are_named_with_their_reason(tmp_path) -> None:
     for status in ("failed", "diverged", "interrupted"):
         assert f"made to be {status}" in text
         assert str(tmp_path / status) in text
-    assert "1 failed" in text
+    assert "1 run: none finished" not in text
+    assert "4 runs: 1 finished, 1 failed, 1 diverged and 1 interrupted." in text
 
 
 def test_what_is_left_out_is_named(tmp_path) -> None:
@@ -136,11 +148,11 @@ def test_kinds_of_runs_have_a_section_each(tmp_path) -> None:
     make_run(tmp_path / "b", variant="cifar10", protocol="paper")
     make_run(tmp_path / "c", scale="smoke")
     text = written(tmp_path)
-    assert "These runs are of 3 kinds" in text
+    assert "They fall into 3 groups by data and protocol" in text
     assert "the numbers say nothing" in text
     assert "test accuracy is optimistic" in text
     anchors = re.findall(r'<section id="([^"]+)"', text)
-    assert len(anchors) == len(set(anchors)) == 5  # three, the paper, the audit
+    assert len(anchors) == len(set(anchors)) == 4  # three, and the paper
     assert len(set(charts_of(text))) == text.count('<figure class="chart')  # no name twice
 
 
@@ -180,7 +192,7 @@ def test_a_comparison_shows_both_sides(tmp_path) -> None:
         make_run(tmp_path / f"a{seed}", {"data.batch_size": 32}, seed=seed, accuracy=0.9 + 0.001 * seed)
         make_run(tmp_path / f"b{seed}", {"data.batch_size": 64}, seed=seed, accuracy=0.88 + 0.0012 * seed)
     text = written(tmp_path, compared=(str(tmp_path / "a0"), str(tmp_path / "b0")))
-    assert "A beside B" in text
+    assert "A against B" in text
     assert "data.batch_size" in text
     drawn = charts_of(text)
     assert {"compared-accuracy", "compared-differences"} <= drawn.keys()
@@ -208,7 +220,7 @@ def test_an_evaluation_has_the_same_page(tmp_path) -> None:
         "evaluated": "2026-01-01T00:00:00+00:00",
     }
     found |= {"accuracy": answers.accuracy, "interval": [0.5, 0.9], "loss": 1.0, "calibration_error": 0.1}
-    text = page.write_evaluation(found, answers, images, tmp_path).read_text()
+    text = page.write_evaluation(found, answers, images, tmp_path).page.read_text()
     assert {"confusion", "per-class", "reliability", "confidence"} <= charts_of(text).keys()
     assert 0 < text.count('<img src="data:image/png;base64,') <= 24
     assert "<script>alert" not in text

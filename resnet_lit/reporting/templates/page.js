@@ -44,7 +44,7 @@
 
   function shown(value, kind) {
     if (value === null || value === undefined) return "";
-    if (kind === "share") return (100 * value).toFixed(2) + " %";
+    if (kind === "share") return (100 * value).toFixed(2) + "%";
     if (kind === "count") return Number(value).toLocaleString("en");
     if (kind === "number") return String(Number(Number(value).toPrecision(5)));
     return String(value);
@@ -81,7 +81,7 @@
   function worth(cell) {
     const said = cell.dataset.v;
     const text = said === undefined ? cell.textContent.trim() : said;
-    const number = text === "" ? NaN : Number(text.replace(/[,%\s]/g, ""));
+    const number = text === "" ? NaN : Number(text.replace(/\u2212/g, "-").replace(/[,%\s]/g, ""));
     return { text, number, empty: text === "" || text === "–" };
   }
 
@@ -111,9 +111,30 @@
     });
   }
 
+  // Says that a table goes on to the right, and how many of its columns are out of sight.
+  function hinted(box) {
+    const table = box.querySelector("table");
+    if (!table) return;
+    const hint = document.createElement("p");
+    hint.className = "hint";
+    hint.hidden = true;
+    box.after(hint);
+    const look = () => {
+      const edge = box.getBoundingClientRect().right;
+      const head = table.rows[0] ? Array.from(table.rows[0].cells) : [];
+      const hidden = box.scrollWidth > box.clientWidth + 1 ? head.filter((cell) => cell.getBoundingClientRect().right > edge + 2) : [];
+      box.classList.toggle("clipped", hidden.length > 0);
+      box.classList.toggle("scrolled", box.scrollLeft > 2);
+      hint.hidden = hidden.length === 0;
+      if (hidden.length) hint.textContent = hidden.length + (hidden.length === 1 ? " more column" : " more columns") + ": scroll the table →";
+    };
+    box.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(look).observe(box);
+  }
+
   // What is folded away is printed too.
   function unfold() {
-    document.querySelectorAll("details.more").forEach((details) => (details.open = true));
+    document.querySelectorAll("details.more, details.folded").forEach((details) => (details.open = true));
   }
 
   async function start() {
@@ -121,6 +142,7 @@
     const contents = document.querySelector("nav.contents details");
     if (contents && window.matchMedia("(min-width: 75rem)").matches) contents.open = true;
     document.querySelectorAll("table.sortable").forEach(sortable);
+    document.querySelectorAll(".box").forEach(hinted);
     for (const figure of document.querySelectorAll("figure.chart")) {
       const chart = read(figure);
       const details = figure.querySelector("details.data");
