@@ -1,7 +1,7 @@
 """Text that users and files gave (names of classes, runs and folders, values, reasons), made safe for where it is printed.
 
-One function for each output: `rich_text` (rich tables and bars), `markdown` and `markdown_code`, `latex`; `printable_data` for CSV,
-charts and TensorBoard, `printable` for plain lines. The page is escaped by Jinja2, after `printable` (reporting/rendering.py).
+One function for each output: `rich_text` (rich tables and bars), `markdown` and `markdown_code`, `latex`, `printable_data` (CSV,
+charts), `printable` (plain lines, TensorBoard). The page is escaped by Jinja2, after `printable` (reporting/rendering.py).
 """
 
 from __future__ import annotations

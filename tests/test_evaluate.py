@@ -63,7 +63,7 @@ def test_the_test_set_once_more_gives_the_result_of_the_run(trained: Path) -> No
     assert np.array(found["confusion"]).sum() == 64
     with Image.open(folder / "confusion_matrix.png") as picture:
         assert picture.size[0] > 100
-    assert f"{100 * found['accuracy']:.2f} % right" in (folder / "evaluation.html").read_text()
+    assert f"{100 * found['accuracy']:.2f}% correct" in (folder / "evaluation.html").read_text()
     assert (folder / "figures" / "confusion.svg").is_file()
     before = (folder / "evaluation.json").stat().st_mtime_ns
     assert evaluate(trained, [])[1] == json.loads((folder / "evaluation.json").read_text())
