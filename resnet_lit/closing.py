@@ -32,6 +32,8 @@ def single(record: Record, folder: Path) -> int:
             f"{record['status']} before: {record['ended']}, {commit}" + (f"; {changed} changed since" if changed else "")
         )
         lines.append("nothing was trained (fresh=true trains it again)")
+    if (parent := record.get("parent")) is not None:
+        lines.append(f"continues    {parent['folder']}, from epoch {parent['resumed_at_epoch']}")
     if record["status"] != GOOD:
         lines.append(f"{record['status']}: {record['reason']}")
     elif not record["debug"] or "metrics" in record:

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_lit.command_line import CONFIG_NAME, PACKAGE, Source, check_name, literal
 from resnet_lit.explain import explain
 from resnet_lit.hydra_session import CONF, own_hydra, own_presets
+from resnet_lit.parent import Parent
 from resnet_lit.run_name import ADDED_GROUPS, choices_of, folder_name, label, name_groups, plain_values
 from resnet_lit.schema import Config, from_mapping, replace, to_mapping
 from resnet_lit.typed import ConfigError, Refused, accepts, is_text, keys_of, spelled, type_of
@@ -77,6 +78,8 @@ def from_hydra(config: DictConfig) -> Config:
         if values.get("label") is None:
             values["label"] = label(config, values)
     typed = from_mapping(values)
+    if typed.parent != Parent():
+        raise ConfigError("parent: names the run that another one continues; resume=<run> trainer.max_epochs=N sets it")
     if typed.sweep.seeds > 1 and "hydra" in config and "sweep" not in choices_of(config):
         raise ConfigError(f"sweep.seeds={typed.sweep.seeds}: counts the seeds of a sweep file (add +sweep=seeds)")
     return typed

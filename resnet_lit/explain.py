@@ -65,6 +65,8 @@ def _check_word(override: Override, loader: ConfigLoader, extra: list[str], erro
         if key not in ADDED_GROUPS and override.is_add() and not override.is_force_add():
             raise ConfigError(f"{word}: {key} is chosen already: leave out the plus, {word.lstrip('+')}")
         return
+    if key.startswith("parent."):
+        raise ConfigError(f"{key}: names the run that another one continues; resume=<run> trainer.max_epochs=N sets it")
     if key.startswith("trainer.") and key.removeprefix("trainer.") in OWNED:
         raise ConfigError(f"{key}: belongs to resnet_lit: {OWNED[key.removeprefix('trainer.')]}")
     if not _is_key(key):

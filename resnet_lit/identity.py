@@ -64,7 +64,10 @@ def missing_fixes(config: Config, known_as: str) -> tuple[str, ...]:
 
 def _hashed(config: Config, fixed: Sequence[str]) -> str:
     values = result_values(config)
-    if config.weights is not None:
+    if config.parent.checkpoint is not None:
+        values["parent"] = config.parent.checkpoint
+        values.pop("weights", None)  # the parent began with them: they are in its checkpoint
+    elif config.weights is not None:
         values["weights"] = file_hash(config.weights)
     content: dict[str, Any] = {"results_version": RESULTS_VERSION, "values": values}
     if fixed:
@@ -98,6 +101,7 @@ def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """The result-changing values in which two configs differ: {key: (old, new)}."""
     before, after = flatten(old), flatten(new)
     keys = sorted(key for key in {*before, *after} if changes_result(key))
+    keys += ["parent.checkpoint"]
     return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
 

@@ -26,6 +26,7 @@ from resnet_lit.formatting import duration, in_bytes
 from resnet_lit.planning import SECONDS, Planned, plan, remark
 from resnet_lit.preflight import cells_of
 from resnet_lit.printable import printable
+from resnet_lit.resuming import resumption
 from resnet_lit.typed import ConfigError, Refused
 
 SWITCHES = {"--multirun": "-m", "--json": ""}
@@ -41,8 +42,11 @@ def main() -> None:
     try:
         line = read(words, "plan", SWITCHES, dict.fromkeys(OPTIONS, ""))
         options = _numbers(line)
-        cells = cells_of(line.overrides, line.source, multirun=line.multirun)
-        planned = plan([(cell.config, cell.folder) for cell in cells], seconds=options["--seconds"])
+        if (again := resumption(line)) is not None:
+            runs = [again[:2]]
+        else:
+            runs = [cell.place for cell in cells_of(line.overrides, line.source, multirun=line.multirun)]
+        planned = plan(runs, seconds=options["--seconds"])
     except Refused as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -203,11 +203,12 @@ def _fewer_epochs(config: Config, found: Forecast) -> str:
 def _as_it_stands(config: Config, folder: Path) -> Planned:
     """A run without its forecast: what an earlier session has left. Raises FolderError where a record is damaged."""
     found = None if config.fresh or config.is_debug else records.read(folder)
+    before = config.parent.steps  # those of the run that this one continues
     if found is None:
-        return Planned(config, folder, "not run")
+        return Planned(config, folder, "not run", before)
     status = str(found["status"])
     if status in records.ENDED or not (folder / "checkpoints" / "last.ckpt").exists():
-        return Planned(config, folder, status)
+        return Planned(config, folder, status, before)
     return Planned(config, folder, status, _steps_done(folder / records.METRICS))
 
 

@@ -10,7 +10,6 @@ torch is imported only when there is something to train.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import shutil
@@ -31,9 +30,9 @@ from resnet_lit.heartbeat import Heartbeat
 from resnet_lit.identity import FIXES, differences, identity, missing_fixes
 from resnet_lit.plugins import source_of
 from resnet_lit.record import Busy, FolderError, Record
-from resnet_lit.run_path import run_folder
+from resnet_lit.resuming import config_of, resumed
 from resnet_lit.schema import Config, from_mapping, to_mapping
-from resnet_lit.typed import ConfigError, Refused, show
+from resnet_lit.typed import Refused, show
 
 log = logging.getLogger("resnet_lit")
 
@@ -82,20 +81,17 @@ def run(
         raise
 
 
-def resume(folder: str | Path, *, command: str | None = None) -> Record:
-    """Resume the run in `folder`, or that of a checkpoint's path, with its own config. Raises as `run`."""
-    folder = run_folder(folder)
-    config = dataclasses.replace(config_of(folder), fresh=False, resume=None)
-    return run(config, folder, command=command, known_as=(records.read(folder) or {}).get("identity"))
+def resume(
+    folder: str | Path, *, max_epochs: int | None = None, new_folder: str | Path | None = None, command: str | None = None
+) -> Record:
+    """Resume the run in `folder`, or that of a checkpoint's path, with its own config; or train a finished one for more epochs.
 
-
-def config_of(folder: str | Path, key: str = "resume") -> Config:
-    """The config that a run folder was trained with. key: what the user said it by. Raises FolderError where it holds none."""
-    path = Path(folder) / "config.yaml"
-    try:
-        return from_mapping(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError, ConfigError, AttributeError) as error:
-        raise FolderError(f"{key}={folder}: holds no run ({error})") from error
+    max_epochs: epochs in all, above those of the finished run in `folder`, which stays as it is: the record is that of a new run.
+    new_folder: of that run; default outputs/<experiment>/<readable>-<identity>. Raises as `run`.
+    """
+    changes = {} if max_epochs is None else {"trainer.max_epochs": max_epochs}
+    config, folder, known_as = resumed(folder, changes, new_folder)
+    return run(config, folder, command=command, known_as=known_as)
 
 
 def is_helper_process() -> bool:
@@ -241,6 +237,9 @@ def _start(config: Config, folder: Path, command: str | None, known_as: str) -> 
             },
         },
     }
+    if config.parent.checkpoint is not None:
+        record["parent"] = record["config"]["parent"]
+        before = before or records.read(str(config.parent.folder)) or {}
     if "threads" in before:
         record["threads"] = before["threads"]  # another number would give other last bits
     return record

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from resnet_lit.models import cost
+from resnet_lit.parent import Parent
 from resnet_lit.reserved import OWNED
 from resnet_lit.typed import ConfigError, build, plain, section, setting
 
@@ -240,6 +241,7 @@ class Config:
     checkpoint: Checkpoint = section(Checkpoint, result=False)
     budget: Budget = section(Budget, result=False)
     sweep: Sweep = section(Sweep)
+    parent: Parent = section(Parent)
 
     @property
     def is_debug(self) -> bool:

@@ -3,6 +3,7 @@
 python -m resnet_lit.train +experiment=model4
 python -m resnet_lit.train -m +experiment=model4 data.batch_size=32,64,128 optimizer=sgd,sgd_momentum,adam
 python -m resnet_lit.train resume=outputs/model4/<run>
+python -m resnet_lit.train resume=outputs/model4/<run> trainer.max_epochs=400        a finished run, for more epochs
 
 Exit status: 0 finished (now or earlier), 1 failed or diverged, 2 refused before training, 75 another process trains this run,
 130 / 138 / 143 interrupted by a signal, with a checkpoint.
@@ -15,7 +16,6 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -26,12 +26,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lit import closing, job, preflight, searches
 from resnet_lit.callbacks.interrupt import Interrupted
-from resnet_lit.command_line import CONFIG_NAME, CommandLine, check_name, read_train, unquoted
+from resnet_lit.command_line import CONFIG_NAME, CommandLine, check_name, read_train
 from resnet_lit.config import CONF, explain, from_hydra, own_presets
 from resnet_lit.record import Busy
-from resnet_lit.run import is_helper_process, remove_empty, resume, run
-from resnet_lit.run_path import run_folder
-from resnet_lit.typed import ConfigError, Refused
+from resnet_lit.resuming import resumption
+from resnet_lit.run import is_helper_process, remove_empty, run
+from resnet_lit.typed import Refused
 from resnet_lit.usage import usage
 
 REFUSED, BUSY = 2, 75
@@ -76,16 +76,6 @@ def _command() -> str:
     return shlex.join(["python", "-m", "resnet_lit.train", *_typed])
 
 
-def _resumed(words: Sequence[str]) -> Path | None:
-    """The run folder of `resume=<folder>`, or of a checkpoint in it. Raises ConfigError where other values stand beside it."""
-    ours = [word for word in words if word.lstrip("+").startswith("resume=")]
-    folders = [unquoted(word) for word in ours if not word.endswith("=null")]
-    others = [word for word in words if word not in ours]
-    if folders and others:
-        raise ConfigError(f"resume={folders[0]}: goes on with that folder's own config; leave out {' '.join(others)}")
-    return run_folder(folders[0]) if folders else None
-
-
 def main() -> None:
     """The command. Hydra reads the words; what it or we refuse is one line, not a traceback (HYDRA_FULL_ERROR=1 shows it)."""
     global _typed
@@ -99,9 +89,10 @@ def main() -> None:
         if "--help" in line.options:
             print(usage(line))
             status = 0
-        elif (folder := _resumed(line.overrides)) is not None:
+        elif (again := resumption(line)) is not None:
             logging.basicConfig(level=logging.INFO, format="%(message)s")
-            status = closing.single(resume(folder, command=_command()), folder)
+            config, folder, known_as = again
+            status = closing.single(run(config, folder, command=_command(), known_as=known_as), folder)
         else:
             check_name(line.source, CONF, line.overrides)
             own_presets()

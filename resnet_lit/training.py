@@ -21,7 +21,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from resnet_lit import checkpoints, measure
+from resnet_lit import checkpoints, measure, more_epochs
 from resnet_lit.allocator import keep_freed_memory
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.compilation import Compilation, compile_mode
@@ -31,6 +31,7 @@ from resnet_lit.callbacks.loggers import RunLogger
 from resnet_lit.callbacks.metrics import Metrics, cut_back
 from resnet_lit.callbacks.plateau import Plateau
 from resnet_lit.callbacks.progress import ShowProgress
+from resnet_lit.callbacks.seam import Seam, check_can_continue
 from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.callbacks.timing import NoProfiler, Timing
 from resnet_lit.data.errors import now_and_then
@@ -145,6 +146,8 @@ def train(
     resumed = checkpoints.newest(folder)
     if resumed is not None and resumed[1]:
         log.warning("%s; going on from %s", resumed[1], resumed[0])
+    continues = resumed is None and config.parent.checkpoint is not None
+    start = resumed[0] if resumed else more_epochs.checkpoint_of(config.parent) if continues else None
 
     data = ImageData(config, progress=now_and_then(log.info))
     for note in data.notes():
@@ -154,10 +157,10 @@ def train(
         raise ConfigError("data.image_size=null: the images are not square (try data.image_size=32)")
     seed_everything(config.seed, verbose=False)
     network = build_network(config.model, len(data.source.classes), channels, size)
-    if config.weights is not None and resumed is None:
+    if config.weights is not None and start is None:
         log.info("%s", start_from(network, config.weights, new_head=config.weights_head == "new"))
     length = run_length(config, len(data.train_indices))
-    state = checkpoints.load(resumed[0]) if resumed else None
+    state = checkpoints.load(start) if start else None
     if state is not None and state["resnet_lit"]["data"]["hash"] != data.source.hash:
         there = state["resnet_lit"]["data"]
         raise FolderError(
@@ -199,8 +202,11 @@ def train(
     mode = state["resnet_lit"]["compile"] if state is not None else compile_mode(config, length.steps)
     compilation = Compilation(mode, config, (channels, size, size), timing)
     written = state["written"] if state is not None else None
-    loggers = build_loggers(config, folder, written["events"] if written else None)
+    loggers = build_loggers(config, folder, written["events"] if written and resumed else None)
     mine = [*watching, *(entry for entry in map(_build, config.callbacks.values()) if entry is not None)]
+    if state is not None and continues:
+        check_can_continue(state, mine)
+        mine.append(Seam(state["metrics"]["lr"]))
     if config.data.batch_size % max(1, _processes(config)):
         raise ConfigError(
             f"data.batch_size={config.data.batch_size}: no multiple of the {_processes(config)} devices that share it"
@@ -222,12 +228,14 @@ def train(
     begin()
     if trainer.is_global_zero:
         checkpoints.prepare(folder, resumed[0] if resumed else None)
+        if written and continues:
+            more_epochs.copy_curves(config.parent, metrics.path, written["metrics"])
         cut_back(metrics.path, written["metrics"] if written else 0)
         for logger in loggers:
             if isinstance(logger, RunLogger):
                 logger.start(_hparams(config, outcome), [f"result/{name}" for name in measure.RESULTS])
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=resumed[0] if resumed else None, weights_only=True if resumed else None)
+        trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True if start else None)
         interrupt.deferred = False
         measure.validate_at_the_end(trainer, module, data, metrics, saver)
         saver.write_best(trainer)

@@ -58,8 +58,13 @@ def build_scheduler(optimizer: Optimizer, scheduler: schema.Scheduler, *, epochs
     """
     kind = locate(scheduler.target, "scheduler._target_")
     entry = {"name": "lr", "interval": scheduler.interval, "frequency": 1}
+    per_step = scheduler.interval == "step"
     if isinstance(kind, type):
-        return {**entry, **_torch_scheduler(kind, optimizer, scheduler)}
+        found = _torch_scheduler(kind, optimizer, scheduler)
+        total, length = getattr(found["scheduler"], "total_steps", None), epochs * (steps_per_epoch if per_step else 1)
+        if isinstance(total, int) and total < round(length):  # OneCycleLR raises an error at the end of it
+            raise ConfigError(f"scheduler.args: the schedule has {total} {scheduler.interval}s, the run has {round(length)}")
+        return {**entry, **found}
     warmup = scheduler.warmup_epochs
     length = scheduler.epochs or epochs
     if warmup >= length:
