@@ -5,11 +5,13 @@ python -m resnet_lit.evaluate run=outputs/model4/<run> data=folder data.root=my_
 python -m resnet_lit.evaluate run=outputs/model4/<run> data.root=cifar-10-python.tar.gz --last
 
 data=…, data.root=… and the other values of data are those of resnet_lit.train; what is not said is as the run had it.
-part=test|validation|train|all (default test); --last, the last weights instead of the chosen ones.
+part=test|validation|train|all (default test); --last, the last weights instead of the chosen ones. Data that hold only some of
+the run's classes suffice, one class too.
 
 Prints accuracy with its interval, loss, calibration error and each class, and writes evaluation.json, outputs.npz (targets and
 logits, in the data's order), confusion_matrix.png and evaluation.html (a page: confusion matrix, classes, calibration, the most
-confident mistakes as pictures) to <run>/evaluations/<data>-<part>/. The same question again is answered from there.
+confident mistakes as pictures) to <run>/evaluations/<data>-<part>/, or to <folder>/<data>-<part>/ with out=<folder>. The same
+question again is answered from there. Where nothing can be written the numbers are printed all the same, and a line says so.
 Exit status: 0, or 2 where nothing could be done.
 """
 
@@ -18,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,8 @@ from resnet_lit.run_path import folder_and_weights
 from resnet_lit.schema import Config
 from resnet_lit.typed import ConfigError, Refused
 
+log = logging.getLogger("resnet_lit")
+
 PARTS = ("test", "validation", "train", "all")
 RESULT, OUTPUTS, PICTURE, EVALUATION = "evaluation.json", "outputs.npz", "confusion_matrix.png", "evaluation.html"
 
@@ -46,10 +51,11 @@ def main() -> None:
         print(__doc__)
         sys.exit(0)
     try:
-        run, part, last, rest = _parse(words)
-        folder, found = evaluate(run, rest, part=part, last=last)
+        run, part, last, out, rest = _parse(words)
+        folder, found = evaluate(run, rest, part=part, last=last, out=out)
         print(report(found))
-        print(printable(f"written to {folder}"))
+        if folder is not None:
+            print(printable(f"written to {folder}"))
     except Refused as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -57,14 +63,17 @@ def main() -> None:
         sys.exit(130)
 
 
-def _parse(words: list[str]) -> tuple[str, str, bool, list[str]]:
-    run, part, last, rest = "", "test", False, []
+def _parse(words: list[str]) -> tuple[str, str, bool, str | None, list[str]]:
+    """Run, part, whether the last weights are meant, where results are written, and what is said of the data."""
+    run, part, last, out, rest = "", "test", False, None, []
     for word in words:
         name, _, value = word.partition("=")
         if name == "run":
             run = value
         elif name == "part":
             part = value
+        elif name == "out" and value:
+            out = value
         elif word == "--last":
             last = True
         elif name == "data" or name.startswith("data."):
@@ -75,13 +84,17 @@ def _parse(words: list[str]) -> tuple[str, str, bool, list[str]]:
         raise ConfigError("run=: say which run is evaluated (run=outputs/<experiment>/<run>)")
     if part not in PARTS:
         raise ConfigError(f"part={part}: must be one of {', '.join(PARTS)}")
-    return run, part, last, rest
+    return run, part, last, out, rest
 
 
-def evaluate(run: str | Path, words: list[str], *, part: str = "test", last: bool = False) -> tuple[Path, dict[str, Any]]:
+def evaluate(
+    run: str | Path, words: list[str], *, part: str = "test", last: bool = False, out: str | Path | None = None
+) -> tuple[Path | None, dict[str, Any]]:
     """Answer for `part` of the data that the run's config and `words` name; the folder with the results, and evaluation.json.
 
-    run: its folder, or a checkpoint in it. Raises Refused: no such run, data that cannot be read, classes that the run lacks.
+    run: its folder, or a checkpoint in it. out: where the folder with the results is made (default <run>/evaluations). The folder
+    is None where it could not be written, which is logged. Raises Refused: no such run, data that cannot be read, classes that
+    the run lacks.
     """
     run, last = folder_and_weights(run, last=last)
     config = data_config(config_of(run, key="run"), words)
@@ -90,7 +103,10 @@ def evaluate(run: str | Path, words: list[str], *, part: str = "test", last: boo
     trained = open_run(run, last=last)
     if config.data.name == "folder" and config.data.image_size is None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, image_size=trained.image_size))
-    images, targets, about = _images(config, part)
+    images, targets, about, notes = _images(config, part)
+    if about["hash"] != trained.module.content["data"]["hash"]:  # of the run's own data its log has told
+        for note in notes:
+            log.warning("%s", note)
     labels = _labels(trained.classes, about.pop("classes"), config)
     if images.shape[-2:] != (trained.image_size, trained.image_size):
         raise ConfigError(
@@ -98,7 +114,7 @@ def evaluate(run: str | Path, words: list[str], *, part: str = "test", last: boo
             f"{trained.image_size}x{trained.image_size} (try data.image_size={trained.image_size})"
         )
     name = f"{about['variant']}-{about['hash'][:10]}-{part}{'-last' if last else ''}"
-    folder = run / "evaluations" / name
+    folder = (run / "evaluations" if out is None else Path(out).expanduser()) / name
     asked = {"run": str(run), "checkpoint": trained.checkpoint.name, "sha256": _sha256(trained.checkpoint), "data": about}
     if (known := _known(folder / RESULT, asked)) is not None and (folder / EVALUATION).exists():
         return folder, known
@@ -111,7 +127,11 @@ def evaluate(run: str | Path, words: list[str], *, part: str = "test", last: boo
     logits = torch.cat(list(trained.logits(batches))).numpy()
     answers = Answers(logits, labels[targets], trained.classes)
     found = {**asked, "evaluated": records.now(), "git": records.git(), **as_data(answers)}
-    _write(folder, found, answers, images)
+    try:
+        _write(folder, found, answers, images)
+    except OSError as error:
+        log.warning("%s: cannot be written (%s); out=<folder> writes it elsewhere", folder / RESULT, error.strerror or error)
+        return None, found
     return folder, found
 
 
@@ -125,30 +145,44 @@ def data_config(config: Config, words: list[str]) -> Config:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, **changed))
 
 
-def _images(config: Config, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Images (N, 3, H, W) uint8, targets (N,) int64 and what is known of them."""
+def _images(config: Config, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any], list[str]]:
+    """Images (N, 3, H, W) uint8, targets (N,) int64, what is known of them, and what a user should know of how they are read."""
     from resnet_lit.datamodule import ImageData
 
-    data = ImageData(config)
-    source = data.source
-    train, test = (source.train_images, source.train_labels), (source.test_images, source.test_labels)
+    if part in ("test", "all"):  # who trains and who validates is of no concern, so nothing that is said of it can be wrong
+        limit_test = config.data.limit_test if part == "test" else None
+        data = dataclasses.replace(config.data, validation=0, limit_train=None, limit_validation=None, limit_test=limit_test)
+        config = dataclasses.replace(config, data=data)
+    held = ImageData(config, for_training=False)
+    source = held.source
+    notes = [f"data: not read: {'; '.join(source.left_out)}"] if source.left_out else []
     if part == "all":
-        images, targets = (np.concatenate(both) for both in zip(train, test, strict=True))
+        parts = [name for name in ("train", "test", "validation") if held.arrays(name)[0] is not None]
+        images, targets = (np.concatenate(both) for both in zip(*map(held.arrays, parts), strict=True))
     else:
-        indices = {"test": data.test_indices, "validation": data.validation_indices, "train": data.train_indices}[part]
-        if not len(indices):
-            raise ConfigError(f"part={part}: the run held nothing out (protocol={config.protocol})")
-        images, targets = (array[np.asarray(indices)] for array in (test if part == "test" else train))
+        indices = {"test": held.test_indices, "validation": held.validation_indices, "train": held.train_indices}[part]
+        images, targets = (
+            array[np.asarray(indices)] for array in held.arrays(held.validates_on if part == "validation" else part)
+        )
+        if part == "test" and source.test_origin == "held out":
+            everything = len(source.train_labels) + len(source.test_labels)
+            notes.append(f"data: hold no test part: {len(images):,} of {everything:,} images are taken (part=all takes all)")
+    if not len(images):
+        raise ConfigError(f"part={part}: holds no images (protocol={config.protocol}; try part=all)")
     about = {"variant": source.variant, "hash": source.hash, "part": part, "images": len(images), "classes": source.classes}
-    return images, targets, about
+    return images, targets, about, notes
 
 
 def _labels(known: tuple[str, ...], classes: tuple[str, ...], config: Config) -> np.ndarray:
     """(classes,) int64: the run's number of each class of the data, by name. Raises ConfigError where it knows one not."""
     if strange := [name for name in classes if name not in known]:
+        meant = [name for name in known if name.casefold() == strange[0].casefold()]
+        few = f"{', '.join(known[:10])}{', …' if len(known) > 10 else ''}"
         raise ConfigError(
-            f"data.root={config.data.root}: its class {strange[0]} is none that the run knows ({', '.join(known[:10])}"
-            f"{', …' if len(known) > 10 else ''})"
+            printable(
+                f"data.root={config.data.root}: its class {strange[0]} is none that the run knows "
+                f"({f'did you mean {meant[0]}?' if meant else few})"
+            )
         )
     return np.array([known.index(name) for name in classes])
 
@@ -176,12 +210,14 @@ def as_data(answers: Any) -> dict[str, Any]:
             for name, images, share, other, often in answers.per_class()
         ],
         "confusion": answers.confusion.tolist(),
+        "answers": list(answers.classes),
+        "without_images": [name for name, row in zip(answers.classes, answers.confusion, strict=True) if not row.sum()],
     }
 
 
 def _write(folder: Path, found: dict[str, Any], answers: Any, images: np.ndarray) -> None:
     import torch
-    from torchvision.io import write_png
+    from torchvision.io import encode_png
 
     from resnet_lit.callbacks.images import confusion_picture
     from resnet_lit.reporting.page import write_evaluation
@@ -190,7 +226,7 @@ def _write(folder: Path, found: dict[str, Any], answers: Any, images: np.ndarray
     np.savez_compressed(folder / OUTPUTS, targets=answers.targets, logits=answers.logits)
     if len(answers.classes) <= 50:
         picture = confusion_picture(torch.from_numpy(answers.confusion), list(answers.classes))
-        write_png(picture, str(folder / PICTURE))
+        (folder / PICTURE).write_bytes(encode_png(picture).numpy().tobytes())
     for trouble in write_evaluation(found, answers, images, folder).troubles:
         print(printable(trouble), file=sys.stderr)
     records.write_text(folder / RESULT, json.dumps(found, indent=1) + "\n")
@@ -216,8 +252,22 @@ def report(found: dict[str, Any]) -> str:
             f"loss {found['loss']:.4f}, expected calibration error {found['calibration_error']:.2%}",
             "",
             "\n".join(line.rstrip() for line in capture.get().splitlines()),
+            *_of_few(found),
         ]
     )
+
+
+def _of_few(found: dict[str, Any]) -> list[str]:
+    """What else is printed where the data hold some of the run's classes alone: what one was taken for, and which are missing."""
+    without = found.get("without_images", [])
+    if not without:
+        return []
+    lines = [f"no images of {', '.join(without[:10])}{', …' if len(without) > 10 else ''}: accuracy n/a"]
+    if len(found["classes"]) == 1:
+        counts = np.array(found["confusion"]).sum(0).tolist()
+        taken = sorted(zip(counts, found["answers"], strict=True), key=lambda pair: -pair[0])
+        lines.insert(0, f"of {found['data']['images']:,} taken for: " + ", ".join(f"{name} {n:,}" for n, name in taken if n))
+    return lines
 
 
 def _sha256(path: Path) -> str:

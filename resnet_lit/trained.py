@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from resnet_lit.checkpoints import BEST, LAST
+from resnet_lit.data.tree import class_name
 from resnet_lit.module import LitClassifier
 from resnet_lit.record import FolderError
 from resnet_lit.run_path import CHECKPOINTS, folder_and_weights
@@ -55,4 +56,5 @@ def open_run(folder: str | Path, *, last: bool = False) -> Trained:
         raise FolderError(f"{path}: cannot be read ({reason})") from error
     content = module.content
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Trained(module.to(device), path, tuple(content["classes"]), int(content["image_shape"][-1]))
+    classes = tuple(map(class_name, content["classes"]))
+    return Trained(module.to(device), path, classes, int(content["image_shape"][-1]))
