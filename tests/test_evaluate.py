@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests_support import TINY
+from tests_support import TINY, image_tree
 
+from resnet_lit import evaluate as evaluating
 from resnet_lit.config import load
 from resnet_lit.datamodule import ImageData
 from resnet_lit.evaluate import data_config, evaluate
 from resnet_lit.record import read
-from resnet_lit.run import run
+from resnet_lit.run import earlier, run
+from resnet_lit.schema import from_mapping
 from resnet_lit.typed import Refused
 
 
@@ -88,3 +92,99 @@ def test_other_images_are_matched_by_the_names_of_their_classes(trained: Path, t
     shutil.move(tmp_path / "images" / "7", tmp_path / "images" / "seven")
     with pytest.raises(Refused, match="its class seven is none that the run knows"):
         evaluate(trained, ["data=folder", f"data.root={tmp_path / 'images'}"], part="all")
+
+
+ODD = os.fsdecode(b"ch\xe9 [b]\x1b")  # a name that is not UTF-8, looks like markup, and moves the cursor
+
+
+@pytest.fixture(scope="module")
+def of_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on photos of two classes, with a validation part of their own; the photos lie beside it."""
+    folder = tmp_path_factory.mktemp("photos")
+    image_tree(folder / "photos", classes=(ODD, "dog"))
+    for part in ("val", "more"):
+        shutil.copytree(folder / "photos/test", folder / ("photos/val" if part == "val" else "more"))
+    shutil.rmtree(folder / "more/dog")
+    words = (
+        "data=folder",
+        f"data.root='{folder / 'photos'}'",
+        "data.image_size=8",
+        "data.limit_train=null",
+        "data.limit_test=null",
+    )
+    run(load(*TINY, *words, "augment=none", "trainer.max_epochs=1"), folder / "run")
+    return folder
+
+
+@pytest.mark.slow
+def test_a_run_on_data_with_a_validation_part_says_so_and_is_another_run_than_one_without(of_photos: Path) -> None:
+    record = read(of_photos / "run")
+    assert record["data"]["sizes"] == {"train": 40, "validation": 12, "test": 12}
+    assert record["data"]["validation_origin"] == "given"
+    assert record["best"]["chosen_on"] == "val"
+    assert "val/ chooses the epoch (12 images); all of train/ trains" in (of_photos / "run/train.log").read_text()
+    assert evaluate(of_photos / "run", [], part="validation")[1]["accuracy"] == pytest.approx(record["metrics"]["val/accuracy"])
+    assert evaluate(of_photos / "run", [], part="all")[1]["data"]["images"] == 64
+    (of_photos / "photos/val").rename(of_photos / "photos/left out")
+    try:
+        with pytest.raises(Refused, match="was trained on other data"):
+            earlier(from_mapping(record["config"]), of_photos / "run")
+    finally:
+        (of_photos / "photos/left out").rename(of_photos / "photos/val")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("images", [6, 1])
+def test_photos_of_one_class_are_evaluated(of_photos: Path, tmp_path, images) -> None:
+    more = shutil.copytree(of_photos / "more", tmp_path / "more")
+    for path in sorted((more / ODD).iterdir())[images:]:
+        path.unlink()
+    words = ["data=folder", f"data.root='{more}'", "data.image_size=8"]
+    _, found = evaluate(of_photos / "run", words, part="all")
+    text = evaluating.report(found)
+    taken = [round(found["accuracy"] * images), images - round(found["accuracy"] * images)]
+    line = next(line for line in text.splitlines() if line.startswith(f"of {images} taken for: "))
+    assert sorted(int(part.split()[-1]) for part in line.split(": ")[1].split(", ")) == sorted(filter(None, taken))
+    assert "no images of dog: accuracy n/a" in text
+    assert r"ch\xe9" in text.splitlines()[-3]
+    text.encode()
+    with pytest.raises(Refused, match="one class folder only"):  # it was decoded, and is too little to train on all the same
+        ImageData(load(*words))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("said", ["run", "out"])
+def test_numbers_are_printed_where_nothing_can_be_written(of_photos: Path, tmp_path, monkeypatch, capsys, caplog, said) -> None:
+    """As on a read-only file system, which this user may be allowed to write to: a file lies where the folder should."""
+    run_folder = shutil.copytree(of_photos / "run", tmp_path / "run", ignore=shutil.ignore_patterns("evaluations"))
+    blocked = tmp_path / ("run/evaluations" if said == "run" else "elsewhere")
+    blocked.write_text("")
+    out = [] if said == "run" else [f"out={blocked}"]
+    monkeypatch.setattr("sys.argv", ["evaluate", f"run={run_folder}", *out])
+    with caplog.at_level(logging.WARNING, "resnet_lit"):
+        evaluating.main()
+    assert "accuracy " in capsys.readouterr().out
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"{blocked}/")
+    assert "evaluation.json: cannot be written (Not a directory); out=<folder> writes it elsewhere" in line
+    monkeypatch.setattr("sys.argv", ["evaluate", f"run={run_folder}", f"out={tmp_path / 'there'}"])
+    evaluating.main()
+    assert len(list((tmp_path / "there").glob("folder-*-test/evaluation.json"))) == 1
+
+
+@pytest.mark.slow
+def test_what_was_left_open_of_other_data_is_said(of_photos: Path, tmp_path, caplog) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(of_photos / "photos/train", photos)
+    (photos / "cover.png").touch()
+    words = ["data=folder", f"data.root='{photos}'", "data.image_size=8"]
+    with caplog.at_level(logging.WARNING, "resnet_lit"):
+        _, found = evaluate(of_photos / "run", words)
+    assert [record.getMessage() for record in caplog.records] == [
+        "data: not read: 1 image in no class folder (cover.png)",
+        "data: hold no test part: 8 of 40 images are taken (part=all takes all)",
+    ]
+    assert found["data"]["images"] == 8
+    (photos / "dog").rename(photos / "Dog")
+    with pytest.raises(Refused, match=r"its class Dog is none that the run knows \(did you mean dog\?\)"):
+        evaluate(of_photos / "run", words)
