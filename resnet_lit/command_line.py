@@ -21,7 +21,13 @@ from resnet_lit.synonyms import hint
 from resnet_lit.typed import ConfigError, fields_of, is_text, nearest, type_of
 
 CONFIG_NAME = "config"
-FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "data.cache", "resume")  # never swept over: a comma in them is part of the name
+FOLDERS = (
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "data.cache",
+    "data.download",
+    "resume",
+)  # never swept over: a comma in them is part of the name
 FILES = ("data.root", "weights")
 # Options of Hydra's, long and short.
 SWITCHES = {

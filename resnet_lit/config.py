@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 OUTPUTS = "outputs"
-PATHS = ("data.root", "data.cache", "weights")  # of files and folders, where ~ is the user's home
+PATHS = ("data.root", "data.cache", "data.download", "weights")  # of files and folders, where ~ is the user's home
 
 
 def load(*overrides: str, config_dir: str | Path | None = None, config_name: str = CONFIG_NAME) -> Config:

@@ -11,6 +11,7 @@ import pytest
 from resnet_lit.config import load
 from resnet_lit.data import paths
 from resnet_lit.data.errors import DataError
+from resnet_lit.typed import Refused
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,9 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_named(monkeypatch, tmp_pa
 
 def test_an_empty_path_is_refused_and_not_taken_for_none() -> None:
     with pytest.raises(DataError, match=r"^data\.root=: names nothing"):
-        asked("data.root=''")
+        paths.place("", "data.root")
+    with pytest.raises(Refused, match=r"^data\.download=: is empty"):
+        asked("data.download=''")
 
 
 def test_the_variable_is_for_cifar10_alone(monkeypatch) -> None:
