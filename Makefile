@@ -2,6 +2,7 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 RUN := $(VENV)/bin/python
+CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -10,18 +11,23 @@ READY := $(VENV)/.ready
 help:  ## list the tasks
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
+$(CORE): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make demo PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) install.py digits
+	@touch $(CORE)
+
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make setup PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@touch $(READY)
+	@$(PYTHON) install.py dev
+	@touch $(CORE) $(READY)
 
-setup: $(READY)  ## make .venv and install the package with its constraints
+setup: $(READY)  ## make .venv with everything that the tests need
 
-demo: $(READY)  ## train Model 4 on handwritten digits for four epochs; nothing to download
-	$(RUN) -m resnet_lit.train +experiment=digits
+demo: $(CORE)  ## install what training needs, then train Model 4 on handwritten digits for four epochs
+	@$(RUN) -m resnet_lit.train +experiment=digits
+	@$(RUN) -m resnet_lit next
 
-train: $(READY)  ## the main job: Model 4 on CIFAR-10, 200 epochs (ARGS="seed=1 …" adds to it)
+train: $(CORE)  ## the main job: Model 4 on CIFAR-10, 200 epochs (ARGS="seed=1 …" adds to it)
 	$(RUN) -m resnet_lit.train +experiment=model4 $(ARGS)
 
 test: $(READY)  ## the whole test suite, as many tests at a time as there are cores
@@ -44,7 +50,7 @@ format: $(READY)  ## format the code
 bench: $(READY)  ## timings, each a ratio against a named alternative
 	@for file in benchmarks/bench_*.py; do $(RUN) -m benchmarks.$$(basename $$file .py) || exit 1; done
 
-tensorboard: $(READY)  ## open TensorBoard on outputs/
+tensorboard: $(CORE)  ## open TensorBoard on outputs/
 	$(RUN) -m resnet_lit.board outputs
 
 wheel: $(READY)  ## build the wheel into dist/

@@ -38,7 +38,7 @@ OPTIMIZER_NUMBERS = 2  # kept for each parameter, where the optimizer is not kno
 # Keys that say how much a run does, or with which numbers, but not how long a step takes or how much memory it needs.
 _SAME_PACE = (
     *("name", "label", "seed", "protocol", "fresh", "resume", "progress", "debug", "weights", "label_smoothing"),
-    *("model.name", "model.max_parameters", "augment.name", "optimizer.name", "optimizer.lr"),
+    *("model.name", "model.max_parameters", "augment.name"),
     *("data.validation", "data.split_seed", "data.limit_train", "data.limit_validation", "data.limit_test"),
     *("data.test_fraction", "data.normalization", "trainer.max_epochs", "trainer.max_steps", "trainer.min_epochs"),
     *("trainer.min_steps", "trainer.max_time", "trainer.limit_train_batches", "trainer.limit_val_batches"),
@@ -47,14 +47,28 @@ _SAME_PACE = (
 )
 _SAME_PACE_GROUPS = ("scheduler.", "checkpoint.", "budget.", "sweep.")
 _ON_OR_OFF = ("model.dropout", "optimizer.momentum", "optimizer.weight_decay")  # the amount costs nothing
+_FREE_OF_OPTIMIZER = ("optimizer.name", "optimizer.lr")
+# Optimizers whose step does the same work whatever the network has computed: they are timed apart from it.
+PLAIN_OPTIMIZERS = frozenset(f"torch.optim.{name}" for name in ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad"))
 
 
 def pace_key(config: Config) -> str:
-    """Runs with equal keys are timed once. What is not known to be free is taken to cost: a key of tomorrow means more timing."""
+    """Runs with equal keys are rehearsed once. A value that is not known to be free is taken to cost.
+
+    Of two plain optimizers only the difference is timed (`optimizer_key`), not two rehearsals of the whole.
+    """
     values = {}
+    plain = config.optimizer.target in PLAIN_OPTIMIZERS
     for key, value in flatten(config).items():
-        if key not in _SAME_PACE and not key.startswith(_SAME_PACE_GROUPS):
+        if key not in _SAME_PACE and not key.startswith(_SAME_PACE_GROUPS) and not (plain and key.startswith("optimizer.")):
             values[key] = bool(value) if key in _ON_OR_OFF else value
+    return repr(sorted((key, value) for key, value in values.items() if key not in _FREE_OF_OPTIMIZER))
+
+
+def optimizer_key(config: Config) -> str:
+    """Runs with equal keys have optimizers that cost the same."""
+    values = {key: value for key, value in flatten(config).items() if key.startswith("optimizer.")}
+    values = {key: bool(value) if key in _ON_OR_OFF else value for key, value in values.items() if key not in _FREE_OF_OPTIMIZER}
     return repr(sorted(values.items()))
 
 
@@ -124,6 +138,27 @@ class Pace:
     def spread(self) -> float:
         """Standard deviation between the bursts, as a part of their median."""
         return statistics.stdev(self.step) / statistics.median(self.step) if len(self.step) > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class OptimizerCost:
+    """seconds: of a step of the optimizer alone, on the parameters of the run's network. state: bytes that it keeps."""
+
+    seconds: float
+    state: int
+
+
+def with_optimizer(pace: Pace, own: OptimizerCost, rehearsed: OptimizerCost, batches_per_step: int) -> Pace:
+    """The pace of a run that was rehearsed with another optimizer."""
+    seconds, state = (own.seconds - rehearsed.seconds) / batches_per_step, own.state - rehearsed.state
+    last = max(1, pace.last_checkpoint + state)
+    return dataclasses.replace(
+        pace,
+        step=tuple(max(step / 2, step + seconds) for step in pace.step),
+        memory=pace.memory + state,
+        last_checkpoint=last,
+        save=pace.save * last / max(1, pace.last_checkpoint),
+    )
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,14 @@ python -m resnet_lit.plan +experiment=model4
 python -m resnet_lit.plan -m +experiment=model4 data.batch_size=32,64 optimizer=sgd,adam
 python -m resnet_lit.plan +sweep=paper
 
-The words are those of resnet_lit.train. Beside them: --json, the forecast as JSON; --slots=N, how many runs go at a time, each as
-fast as one alone (default 1); --seconds=S, how long each kind of run is timed (default 30). The images are decoded now where they
-have not been yet, and compile=false shows what a compiled run would take without compiling.
+The overrides are those of resnet_lit.train. Beside them:
+
+--json         the forecast as JSON
+--slots=N      how many runs go at a time, each as fast as one alone (default 1)
+--seconds=S    how long each kind of run is timed (default 30, less where there are several kinds or the runs are short)
+
+Runs that differ in seed, learning rate, schedule, length or optimizer are of one kind. The images are decoded now where they have
+not been yet; compile=false shows what a compiled run would take without compiling.
 """
 
 from __future__ import annotations
@@ -27,10 +32,12 @@ from resnet_lit.planning import SECONDS, Planned, plan, remark
 from resnet_lit.preflight import cells_of
 from resnet_lit.printable import printable
 from resnet_lit.resuming import resumption
+from resnet_lit.standing import short_names
 from resnet_lit.typed import ConfigError, Refused
 
 SWITCHES = {"--multirun": "-m", "--json": ""}
-OPTIONS = {"--slots": 1.0, "--seconds": SECONDS}
+OPTIONS: dict[str, float | None] = {"--slots": 1.0, "--seconds": None}
+EXAMPLES = {"--slots": 1.0, "--seconds": SECONDS}
 
 
 def main() -> None:
@@ -52,21 +59,21 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    slots = int(options["--slots"])
+    slots = int(options["--slots"] or 1)
     if "--json" in line.options:
         print(json.dumps(as_data(planned, slots), indent=1))
     else:
         print(table(planned, slots) if line.multirun or len(planned) > 1 else report(planned[0]))
 
 
-def _numbers(line: CommandLine) -> dict[str, float]:
+def _numbers(line: CommandLine) -> dict[str, float | None]:
     """The options that are numbers, with what was given for them. Raises ConfigError."""
     numbers = dict(OPTIONS)
     for name in OPTIONS:
         value = line.options.get(name)
         if value is not None:
             if not value.isdecimal() or int(value) < 1:
-                raise ConfigError(f"{name}={value}: must be a whole number of at least 1 (try {name}={OPTIONS[name]:g})")
+                raise ConfigError(f"{name}={value}: must be a whole number of at least 1 (try {name}={EXAMPLES[name]:g})")
             numbers[name] = int(value)
     return numbers
 
@@ -104,8 +111,8 @@ def table(planned: list[Planned], slots: int) -> str:
     rows = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("run", "status", "step", "PFLOPs", "time", "90 %", "memory", "disk"):
         rows.add_column(name, overflow="fold", justify="left" if name in ("run", "status", "step") else "right")
-    for run in planned:
-        cells = [run.folder.name, run.status]
+    for name, run in zip(_names(planned), planned, strict=True):
+        cells = [name, run.status]
         if (found := run.forecast) is not None:
             flops = (
                 "" if found.training_petaflops is None else f"{found.training_petaflops + (found.evaluation_petaflops or 0):.3g}"
@@ -127,6 +134,13 @@ def table(planned: list[Planned], slots: int) -> str:
         lines.append(f"memory  {in_bytes(left['memory'])} for the largest")
         lines.append(f"disk    {in_bytes(left['disk_end'])} for all when they have ended")
     return "\n".join(dict.fromkeys([*lines, *(text for run in planned for text in remark(run))]))
+
+
+def _names(planned: list[Planned]) -> list[str]:
+    """What the runs are called: what differs between them; the one in which nothing does is the experiment as it is."""
+    called, _ = short_names([run.folder for run in planned])
+    bare = {run.folder.parent.name for run in planned}
+    return [f"{name} as it is" if name in bare else name for name in called]
 
 
 def as_data(planned: list[Planned], slots: int) -> dict[str, Any]:

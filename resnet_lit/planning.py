@@ -13,13 +13,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from resnet_lit import record as records
-from resnet_lit.forecast import BURSTS, Extent, Forecast, Pace, estimated_disk, forecast, interval, over_budget, pace_key
+from resnet_lit.display import Display, Line
+from resnet_lit.forecast import (
+    BURSTS,
+    Extent,
+    Forecast,
+    OptimizerCost,
+    Pace,
+    estimated_disk,
+    forecast,
+    interval,
+    optimizer_key,
+    over_budget,
+    pace_key,
+    with_optimizer,
+)
 from resnet_lit.formatting import duration, in_bytes
 from resnet_lit.models.cost import count_parameters
 from resnet_lit.schema import RESNET, Config, architecture, to_mapping
@@ -28,6 +43,9 @@ from resnet_lit.typed import Refused
 log = logging.getLogger("resnet_lit")
 
 SECONDS = 30.0  # of timing, for each kind of run
+TOGETHER_SECONDS = 90.0  # for all kinds of a multirun, but no less than
+LEAST_SECONDS = 6.0  # for each: five bursts of a second
+PART_OF_RUNS = 0.2  # of what runs of a kind take together: timing them is not to take longer
 EVALUATING = 0.2  # the part of it that evaluation gets
 MOST_EPOCHS = 100  # of a rehearsal; what is so short is not timed for longer
 
@@ -51,44 +69,96 @@ class Planned:
     compiling: float = 0.0
 
 
-def plan(runs: Sequence[tuple[Config, Path]], *, seconds: float = SECONDS, say: Say | None = None) -> list[Planned]:
+def plan(runs: Sequence[tuple[Config, Path]], *, seconds: float | None = None, say: Say | None = None) -> list[Planned]:
     """The forecasts of runs (config, folder), in their order; what has ended is not timed.
 
-    seconds: of timing for each kind. say: told what goes on (default: stderr). Raises Refused where a run would be refused.
+    seconds: of timing for each kind; None: SECONDS, less where there are several kinds or the runs are short. say: told what goes
+    on (default: stderr). Raises Refused where a run would be refused.
     """
-    say = say or _to_stderr
+    with Display("auto" if say is None else "none") as display:
+        return _plan(runs, seconds, say or (display.print if display.is_bar else _to_stderr), display)
+
+
+def _plan(runs: Sequence[tuple[Config, Path]], seconds: float | None, say: Say, display: Display) -> list[Planned]:
     planned = [_as_it_stands(config, folder) for config, folder in (runs if len(runs) == 1 else map(_as_cell, runs))]
     kinds: dict[str, list[int]] = {}
     for number, run in enumerate(planned):
         if run.status not in records.ENDED:
             kinds.setdefault(pace_key(run.config), []).append(number)
+    display.show(Line("looking at the runs", since=time.monotonic()))
     if kinds and (load := os.getloadavg()[0]) > records.usable_cores() / 2:
         say(f"the machine is busy (load {load:.1f} on {records.usable_cores()} cores): the forecast holds while it stays so")
-    for number, members in enumerate(kinds.values(), start=1):
-        place = f"[{number}/{len(kinds)}] " if len(kinds) > 1 else ""
+    if len(kinds) > 1:
+        count = sum(map(len, kinds.values()))
+        say(f"{count} runs of {len(kinds)} kinds; seed, rates, schedule, length and optimizer make no kind of their own")
+    kind_seconds = seconds or max(LEAST_SECONDS, min(SECONDS, TOGETHER_SECONDS / max(1, len(kinds))))
+    watch = _Watch(len(kinds), display)
+    for members in kinds.values():
         waiting = members
         while waiting:  # once more where compile=auto decides otherwise for runs of another length
-            configs = [planned[i].config for i in waiting]
-            name = f"{place}{configs[0].model.name}, batch {configs[0].data.batch_size}"
-            say(f"{name}: a first look")
-            look = _rehearse(configs, None, batches=configs[0].trainer.accumulate_grad_batches, evaluated=1, epochs=2)
-            modes = [extent.compile for extent in look.extents]
-            amount = how_much(configs[0], look.extents[0], look.pace, seconds)
-            about = amount["epochs"] * (look.pace.step[0] * amount["batches"] + look.pace.turn)
-            pace = f"a step takes about {_short(look.pace.step[0])}"
-            say(f"{name}, {modes[0] or 'eager'}: {pace}; timing for about {duration(about)}")
-            timed = _rehearse(configs[:1], look.extents[:1], **amount).pace
-            timed = dataclasses.replace(timed, small=look.pace.small)
-            for i, extent in zip(waiting, look.extents, strict=True):
-                if extent.compile == modes[0]:
-                    planned[i] = dataclasses.replace(
-                        planned[i],
-                        forecast=forecast(planned[i].config, extent, timed, planned[i].steps_done),
-                        decoding=look.decoding,
-                        compiling=look.pace.compiling,
-                    )
-            waiting = [i for i, mode in zip(waiting, modes, strict=True) if mode != modes[0]]
+            waiting = _time_kind(planned, waiting, kind_seconds, seconds is None, say, watch)
+        watch.finished()
     return planned
+
+
+def _time_kind(
+    planned: list[Planned], members: list[int], seconds: float, may_be_less: bool, say: Say, watch: _Watch
+) -> list[int]:
+    """Rehearse the first of some runs of one kind and forecast all that compile as it does; those that are left."""
+    configs = [planned[i].config for i in members]
+    name = f"{watch.place}{configs[0].model.name}, batch {configs[0].data.batch_size}"
+    with watch.during(f"{name}: a first look"):
+        look = _rehearse(configs, None, batches=configs[0].trainer.accumulate_grad_batches, evaluated=1, epochs=2)
+    modes = [extent.compile for extent in look.extents]
+    same = [i for i, mode in zip(members, modes, strict=True) if mode == modes[0]]
+    extents = {i: extent for i, extent in zip(members, look.extents, strict=True) if i in same}
+    if may_be_less:  # timing need not take longer than a part of what it forecasts
+        whole = sum(forecast(planned[i].config, extents[i], look.pace, planned[i].steps_done).total for i in same)
+        seconds = max(LEAST_SECONDS, min(seconds, whole * PART_OF_RUNS))
+    amount = how_much(configs[0], look.extents[0], look.pace, seconds)
+    about = amount["epochs"] * (look.pace.step[0] * amount["batches"] + look.pace.turn)
+    step = f"a step takes about {_short(look.pace.step[0])}"
+    say(f"{name}, {modes[0] or 'eager'}: {step}; timing for about {duration(about)}")
+    optimizers = {optimizer_key(planned[i].config): planned[i].config for i in same}  # the first one's first
+    with watch.during(f"{name}: timing", about):
+        timed = _rehearse(configs[:1], look.extents[:1], [*optimizers.values()], **amount)
+    pace, costs = dataclasses.replace(timed.pace, small=look.pace.small), dict(zip(optimizers, timed.optimizers, strict=False))
+    for i, extent in extents.items():
+        config = planned[i].config
+        own, rehearsed = costs.get(optimizer_key(config)), costs.get(optimizer_key(configs[0]))
+        of_run = pace
+        if own is not None and rehearsed is not None:
+            of_run = with_optimizer(pace, own, rehearsed, config.trainer.accumulate_grad_batches)
+        planned[i] = dataclasses.replace(
+            planned[i],
+            forecast=forecast(config, extent, of_run, planned[i].steps_done),
+            decoding=look.decoding,
+            compiling=look.pace.compiling,
+        )
+    return [i for i in members if i not in extents]
+
+
+class _Watch:
+    """How long the kinds that are timed have taken, and about how long the rest will. place: `[2/3] ` of the one being timed."""
+
+    def __init__(self, kinds: int, display: Display) -> None:
+        self.kinds, self.display = kinds, display
+        self.done, self._began = 0, time.monotonic()
+
+    @property
+    def place(self) -> str:
+        return f"[{self.done + 1}/{self.kinds}] " if self.kinds > 1 else ""
+
+    def finished(self) -> None:
+        self.done += 1
+
+    @contextmanager
+    def during(self, title: str, seconds: float = 0.0) -> Iterator[None]:
+        """Show what goes on. seconds: that it is going to take, where that is known."""
+        passed = time.monotonic() - self._began
+        left = (self.kinds - self.done) * passed / self.done if self.done else seconds
+        with self.display.during(title, f"about {duration(left)} left" if left else ""):
+            yield
 
 
 def remark(run: Planned) -> list[str]:
@@ -226,11 +296,18 @@ class _Rehearsed:
     extents: list[Extent]
     pace: Pace
     decoding: float
+    optimizers: list[OptimizerCost]  # of the configs that were asked for, in their order; none where they are all one
 
 
-def _rehearse(configs: list[Config], extents: list[Extent] | None, **amount: int) -> _Rehearsed:
-    """Rehearse the first of `configs` in a process of its own. Raises Refused with the line that the process ended with."""
+def _rehearse(
+    configs: list[Config], extents: list[Extent] | None, optimizers: Sequence[Config] = (), **amount: int
+) -> _Rehearsed:
+    """Rehearse the first of `configs` in a process of its own. Raises Refused with the line that the process ended with.
+
+    optimizers: configs whose optimizers are timed apart, on the network of the first.
+    """
     request: dict[str, Any] = {"configs": [to_mapping(config) for config in configs], **amount}
+    request["optimizers"] = [to_mapping(config) for config in optimizers]
     if extents is not None:
         request["extents"] = [dataclasses.asdict(extent) for extent in extents]
     with tempfile.TemporaryDirectory(prefix="resnet_lit-") as place:
@@ -247,7 +324,8 @@ def _rehearse(configs: list[Config], extents: list[Extent] | None, **amount: int
         found = json.loads(answer.read_text())
     pace: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in found["pace"].items()}
     pace["close"] += time.time() - found["at"]  # the end of the process
-    return _Rehearsed([Extent(**values) for values in found["extents"]], Pace(**pace), found["decoding"])
+    costs = [OptimizerCost(**values) for values in found["optimizers"]]
+    return _Rehearsed([Extent(**values) for values in found["extents"]], Pace(**pace), found["decoding"], costs)
 
 
 def _short(seconds: float) -> str:

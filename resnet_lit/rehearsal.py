@@ -37,12 +37,13 @@ from resnet_lit.checkpoints import BEST, LAST
 from resnet_lit.data import sources
 from resnet_lit.data.paths import request
 from resnet_lit.datamodule import ImageData
-from resnet_lit.forecast import Extent, Pace, limited
+from resnet_lit.forecast import Extent, OptimizerCost, Pace, limited
 from resnet_lit.record import METRICS, Record
 from resnet_lit.schema import Config, Scheduler, from_mapping
 from resnet_lit.typed import Refused
 
 TENSORBOARD = "resnet_lit.callbacks.tensorboard.TensorBoard"
+OPTIMIZER_STEPS = 11  # of each; the first one warms up
 ALONE: dict[str, Any] = {  # one device, evaluated after every epoch, ended by nothing else
     **{"devices": 1, "num_nodes": 1, "strategy": "auto", "max_steps": -1, "min_steps": None, "max_time": None},
     **{"overfit_batches": 0.0, "fast_dev_run": False, "check_val_every_n_epoch": 1, "val_check_interval": None},
@@ -65,10 +66,13 @@ def main() -> None:
         amount = {name: request[name] for name in ("batches", "evaluated", "epochs")}
         since = request["since"] + decoding
         pace = rehearse(configs[0], extents[0], answer.parent / "run", **amount, whole=known is not None, since=since)
+        optimizers = [from_mapping(values) for values in request.get("optimizers", [])]
+        costs = _optimizer_costs(optimizers, extents[0].classes) if len(optimizers) > 1 else []
     except Refused as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     found = {"extents": [*map(dataclasses.asdict, extents)], "pace": dataclasses.asdict(pace), "decoding": decoding}
+    found["optimizers"] = [*map(dataclasses.asdict, costs)]
     answer.write_text(json.dumps({**found, "at": time.time()}))
 
 
@@ -238,6 +242,30 @@ def rehearse(
         rest=round(_size(folder) - row * more_rows),
         outputs_images=watch.tests[-1][1],
     )
+
+
+def _optimizer_costs(configs: list[Config], classes: int) -> list[OptimizerCost]:
+    """What the optimizer of each config costs, on gradients of the size of its network's; in turns, so that all meet the same
+    conditions.
+    """
+    channels, size = 3, configs[0].data.image_size or 32
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = training.build_network(configs[0].model, classes, channels, size).to(device)
+    network = network.to(memory_format=torch.channels_last)
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizers = [training.build_run_optimizer(network, config) for config in configs]
+    times: list[list[float]] = [[] for _ in configs]
+    for _ in range(OPTIMIZER_STEPS):
+        for optimizer, taken in zip(optimizers, times, strict=True):
+            began = _now()
+            optimizer.step()
+            taken.append(_now() - began)
+    states = [
+        sum(value.nbytes for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor))
+        for optimizer in optimizers
+    ]
+    return [OptimizerCost(statistics.median(taken[1:]), state) for taken, state in zip(times, states, strict=True)]
 
 
 def _shortened(config: Config, extent: Extent, batches: int, evaluated: int, epochs: int, whole: bool) -> Config:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from resnet_lit import record as records
 from resnet_lit.escaping import printable_data
 from resnet_lit.formatting import duration, percent
 from resnet_lit.identity import changes_result
+from resnet_lit.interpreter import call
 from resnet_lit.printable import printable
 from resnet_lit.standing import ORDER, Standing, names, short_names
 from resnet_lit.typed import flatten, show
@@ -94,7 +94,7 @@ def verdict(runs: Sequence[Standing]) -> str:
 
 def board_line(folder: Path | str) -> str:
     """The command that opens TensorBoard on all runs of a folder."""
-    return printable(f"TensorBoard  {shlex.join(['python', '-m', 'resnet_lit.board', str(folder)])}")
+    return printable(f"TensorBoard  {call('resnet_lit.board', str(folder))}")
 
 
 def rows(runs: Sequence[Standing]) -> list[dict[str, Any]]:

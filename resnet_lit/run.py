@@ -26,6 +26,8 @@ from resnet_lit import planning
 from resnet_lit import record as records
 from resnet_lit.callbacks.interrupt import Interrupt, Interrupted
 from resnet_lit.config import OUTPUTS, folder_name
+from resnet_lit.data.errors import Progress, now_and_then
+from resnet_lit.display import ConsoleHandler, Display
 from resnet_lit.heartbeat import Heartbeat
 from resnet_lit.identity import FIXES, differences, identity, missing_fixes
 from resnet_lit.plugins import source_of
@@ -169,7 +171,7 @@ def have_data(runs: Iterable[tuple[Config, Path]], say: Callable[[str], object])
     seen: dict[Any, tuple[str, str] | None] = {}
     for config, folder in runs:
         if config.fresh or config.is_debug or _ended(folder) is None:
-            _data_of(config, seen, download=True, say=say)
+            _data_of(config, seen, download=True, progress=now_and_then(say))
 
 
 def _check_data(config: Config, folder: Path, found: Record, seen: dict[Any, tuple[str, str] | None]) -> None:
@@ -187,11 +189,10 @@ def _data_of(
     seen: dict[Any, tuple[str, str] | None],
     *,
     download: bool = False,
-    say: Callable[[str], object] = log.info,
+    progress: Progress | None = None,
 ) -> tuple[str, str] | None:
     """Variant and hash of a run's data, which are decoded where they never were; None where they are not here yet."""
     from resnet_lit.data import sources  # NumPy and Pillow: a quarter of the time of an answer that needs neither
-    from resnet_lit.data.errors import now_and_then
     from resnet_lit.data.paths import request
 
     asked = request(config.data)
@@ -199,7 +200,7 @@ def _data_of(
     if where not in seen:
         seen[where] = sources.identify(**asked)
     if seen[where] is None and (asked["root"] is not None or download):
-        source = sources.load(**asked, progress=now_and_then(say))
+        source = sources.load(**asked, progress=progress or now_and_then(log.info))
         seen[where] = source.variant, source.hash
     return seen[where]
 
@@ -247,14 +248,22 @@ def _start(config: Config, folder: Path, command: str | None, known_as: str) -> 
 
 def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt, heart: Heartbeat | None = None) -> Record:
     """Train and write down how it ended. Until `begin` is called nothing is written: what is refused leaves no trace."""
+    with Display("none" if is_helper_process() else config.progress) as display:
+        return _train_shown(config, folder, record, interrupt, heart, display)
+
+
+def _train_shown(
+    config: Config, folder: Path, record: Record, interrupt: Interrupt, heart: Heartbeat | None, display: Display
+) -> Record:
     from resnet_lit.data.paths import are_there
 
     if heart is not None and not are_there(config.data):  # what leads nowhere is refused before seconds of imports
-        _data_of(config, {}, download=True)
-    from resnet_lit import training  # torch and Lightning: seconds, and only now is it sure that they are needed
-    from resnet_lit.callbacks.heartbeat import Beat
-    from resnet_lit.callbacks.metrics import Diverged
-    from resnet_lit.checkpoints import tidy
+        _data_of(config, {}, download=True, progress=display.progress())
+    with display.during("loading PyTorch"):
+        from resnet_lit import training  # torch and Lightning: seconds, and only now is it sure that they are needed
+        from resnet_lit.callbacks.heartbeat import Beat
+        from resnet_lit.callbacks.metrics import Diverged
+        from resnet_lit.checkpoints import tidy
 
     begun = False
 
@@ -266,7 +275,7 @@ def _train(config: Config, folder: Path, record: Record, interrupt: Interrupt, h
             begun = True
 
     try:
-        training.train(config, folder, record, interrupt, begin, [] if heart is None else [Beat(heart)])
+        training.train(config, folder, record, interrupt, begin, [] if heart is None else [Beat(heart)], display)
         record["status"] = "finished"
     except Diverged as error:
         record["status"], record["reason"] = "diverged", str(error)
@@ -335,7 +344,7 @@ def _logging_to(path: Path) -> Iterator[None]:
     handler = logging.FileHandler(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     root = logging.getLogger()
-    added: list[logging.Handler] = [handler] if root.handlers else [handler, logging.StreamHandler()]  # called from Python
+    added: list[logging.Handler] = [handler] if root.handlers else [handler, ConsoleHandler()]  # called from Python
     log.setLevel(logging.INFO)
     for one in added:
         root.addHandler(one)

@@ -28,6 +28,7 @@ from resnet_lit import closing, job, preflight, searches
 from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.command_line import CONFIG_NAME, CommandLine, check_name, read_train
 from resnet_lit.config import CONF, explain, from_hydra, own_presets
+from resnet_lit.display import ConsoleHandler
 from resnet_lit.record import Busy
 from resnet_lit.resuming import resumption
 from resnet_lit.run import is_helper_process, remove_empty, run
@@ -90,7 +91,7 @@ def main() -> None:
             print(usage(line))
             status = 0
         elif (again := resumption(line)) is not None:
-            logging.basicConfig(level=logging.INFO, format="%(message)s")
+            logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[ConsoleHandler()])
             config, folder, known_as = again
             status = closing.single(run(config, folder, command=_command(), known_as=known_as), folder)
         else:

@@ -8,7 +8,7 @@ from resnet_lit import lean  # noqa: F401
 import inspect
 import logging
 import math
-import warnings
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -34,15 +34,17 @@ from resnet_lit.callbacks.progress import ShowProgress
 from resnet_lit.callbacks.seam import Seam, check_can_continue
 from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.callbacks.timing import NoProfiler, Timing
-from resnet_lit.data.errors import now_and_then
 from resnet_lit.datamodule import ImageData
+from resnet_lit.display import Display, Line
 from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.models.resnet import ResNet
 from resnet_lit.module import LitClassifier
+from resnet_lit.opening import header
 from resnet_lit.optim.build import build_optimizer, build_scheduler
 from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD, measured_peak, number_format
 from resnet_lit.plugins import locate
 from resnet_lit.printable import printable
+from resnet_lit.quiet import quieten
 from resnet_lit.record import FolderError, Record, default_threads
 from resnet_lit.schema import RESNET, Config, Model, architecture, check_budget, from_mapping, to_mapping
 from resnet_lit.starting_weights import start_from
@@ -130,16 +132,19 @@ def train(
     interrupt: Interrupt,
     begin: Callable[[], None],
     watching: Sequence[Callback] = (),
+    display: Display | None = None,
 ) -> None:
     """Train, choose, test. `outcome` is filled as results come, so that it holds what there is whatever happens.
 
     begin: called when config and data have proved to fit, just before anything is written. watching: further callbacks.
+    display: where its progress is shown (default: nowhere).
 
     Goes on from the newest whole checkpoint in `folder` where there is one. Raises Diverged, Interrupted, Refused, and what
     torch raises.
     """
-    _quieten(config)
+    quieten(config)
     keep_freed_memory()
+    display = display or Display("none")
     timing = Timing()
     outcome["threads"] = threads = outcome.get("threads") or (default_threads() if config.threads == "auto" else config.threads)
     torch.set_num_threads(threads)
@@ -149,9 +154,10 @@ def train(
     continues = resumed is None and config.parent.checkpoint is not None
     start = resumed[0] if resumed else more_epochs.checkpoint_of(config.parent) if continues else None
 
-    data = ImageData(config, progress=now_and_then(log.info))
+    data = ImageData(config, progress=display.progress())
     for note in data.notes():
         log.info("%s", note)
+    display.show(Line("building the network", since=time.monotonic()))
     channels, size, _ = data.source.train_images.shape[1:]
     if size != data.source.train_images.shape[-1]:
         raise ConfigError("data.image_size=null: the images are not square (try data.image_size=32)")
@@ -200,7 +206,7 @@ def train(
         seed=config.seed,
     )
     mode = state["resnet_lit"]["compile"] if state is not None else compile_mode(config, length.steps)
-    compilation = Compilation(mode, config, (channels, size, size), timing)
+    compilation = Compilation(mode, config, (channels, size, size), timing, display)
     written = state["written"] if state is not None else None
     loggers = build_loggers(config, folder, written["events"] if written and resumed else None)
     mine = [*watching, *(entry for entry in map(_build, config.callbacks.values()) if entry is not None)]
@@ -214,7 +220,7 @@ def train(
     trainer = build_trainer(
         config,
         loggers,
-        [timing, compilation, metrics, ShowImages(), *mine, ShowProgress(metrics, config.progress), Plateau(metrics), saver],
+        [timing, compilation, metrics, ShowImages(), *mine, ShowProgress(metrics, display), Plateau(metrics), saver],
         folder,
     )
     if config.trainer.sync_batchnorm and trainer.strategy.root_device.type == "cpu":
@@ -226,6 +232,9 @@ def train(
         metrics.peak_images_per_second = peak["tflops"] * 1e12 * trainer.world_size / flops_per_image
 
     begin()
+    if trainer.is_global_zero and not display.is_silent:
+        for line in header(config, outcome, folder, mode, state):
+            log.info("%s", line)
     if trainer.is_global_zero:
         checkpoints.prepare(folder, resumed[0] if resumed else None)
         if written and continues:
@@ -319,11 +328,16 @@ def _processes(config: Config) -> int:
     return max(1, count) * config.trainer.num_nodes
 
 
+def build_run_optimizer(network: nn.Module, config: Config) -> torch.optim.Optimizer:
+    """The optimizer that a run trains a network with. Raises as `build_optimizer`."""
+    # with a gradient scaler, a fused step takes the scale off by itself, after Lightning would have clipped
+    fused = config.trainer.gradient_clip_val is None or config.trainer.precision not in (16, "16-mixed")
+    return build_optimizer(network, config.optimizer, fused=fused)
+
+
 def _configure(network: nn.Module, config: Config, length: Length) -> tuple[torch.optim.Optimizer, dict[str, Any]]:
     try:
-        # with a gradient scaler, a fused step takes the scale off by itself, after Lightning would have clipped
-        fused = config.trainer.gradient_clip_val is None or config.trainer.precision not in (16, "16-mixed")
-        optimizer = build_optimizer(network, config.optimizer, fused=fused)
+        optimizer = build_run_optimizer(network, config)
         scheduler = build_scheduler(optimizer, config.scheduler, epochs=length.epochs, steps_per_epoch=length.steps_per_epoch)
     except ValueError as error:
         raise ConfigError(str(error)) from error
@@ -374,19 +388,3 @@ def _peak(config: Config, trainer: Trainer) -> dict[str, Any]:
     dtype = number_format(config.trainer.precision)
     tflops = measured_peak(trainer.strategy.root_device, dtype) / 1e12
     return {"tflops": round(tflops, 3), "how": f"matrix product in {str(dtype).removeprefix('torch.')}, measured"}
-
-
-def _quieten(config: Config) -> None:
-    """Lightning's tips and notices say nothing that the record does not; its warnings stay."""
-    for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
-        logging.getLogger(name).setLevel(logging.INFO if config.trainer.profiler else logging.WARNING)  # profilers log at INFO
-    for text in (
-        ".*number of training batches.*",
-        ".*does not have many workers.*",
-        ".*You requested to overfit.*",
-        ".*was called before the ``update`` method.*",
-        ".*The `srun` command is available.*",  # on a login node; a sweep uses SLURM by its launcher
-        ".*Please use the new API settings to control TF32.*",  # torch 2.9 to 2.11, of what Lightning does
-    ):
-        warnings.filterwarnings("ignore", text)
-    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")

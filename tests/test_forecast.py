@@ -8,7 +8,19 @@ import math
 import pytest
 
 from resnet_lit.config import load
-from resnet_lit.forecast import Extent, Pace, count_evaluations, forecast, limited, makespan, over_budget, pace_key
+from resnet_lit.forecast import (
+    Extent,
+    OptimizerCost,
+    Pace,
+    count_evaluations,
+    forecast,
+    limited,
+    makespan,
+    optimizer_key,
+    over_budget,
+    pace_key,
+    with_optimizer,
+)
 
 # 1,050 images in batches of 100: ten full ones and one of 50.
 EXTENT = Extent(
@@ -150,12 +162,30 @@ def test_model_4_costs_what_the_paper_s_numbers_say() -> None:
     assert forecast(paper, extent, PACE).training_petaflops == pytest.approx(19.7, abs=0.05)
 
 
+def test_another_optimizer_changes_step_memory_and_checkpoints_alone() -> None:
+    own, rehearsed = OptimizerCost(0.5, 3000), OptimizerCost(0.2, 1000)
+    pace = with_optimizer(dataclasses.replace(PACE, last_checkpoint=2000, save=1.0), own, rehearsed, batches_per_step=3)
+    assert pace.step == pytest.approx([step + 0.1 for step in PACE.step])
+    assert pace.memory == PACE.memory + 2000
+    assert (pace.last_checkpoint, pace.save) == (4000, 2.0)
+    assert (
+        dataclasses.replace(pace, step=PACE.step, memory=PACE.memory, last_checkpoint=PACE.last_checkpoint, save=PACE.save)
+        == PACE
+    )
+
+
 def test_what_costs_the_same_is_timed_once() -> None:
     key = pace_key(load("+experiment=model4"))
     for word in ("seed=1", "optimizer.lr=0.01", "scheduler=step", "trainer.max_epochs=5", "budget.hours=3", "protocol=paper"):
         assert pace_key(load("+experiment=model4", word)) == key, word
-    for word in ("data.batch_size=64", "augment=all", "compile=false", "optimizer=adam", "model=model1", "threads=1"):
+    for word in ("data.batch_size=64", "augment=all", "compile=false", "model=model1", "threads=1"):
         assert pace_key(load("+experiment=model4", word)) != key, word
+    adam, momentum = load("+experiment=model4", "optimizer=adam"), load("+experiment=model4")
+    assert pace_key(adam) == key  # the network's part is the same
+    assert optimizer_key(adam) != optimizer_key(momentum)
+    assert optimizer_key(momentum) == optimizer_key(load("+experiment=model4", "optimizer.momentum=0.8", "optimizer.lr=0.2"))
+    own = pace_key(load("+experiment=model4", "optimizer._target_=torch.optim.LBFGS", "optimizer.momentum=null"))
+    assert own != key
     assert pace_key(load("+experiment=model4", "model.dropout=0.1")) == pace_key(load("+experiment=model4", "model.dropout=0.2"))
 
 

@@ -14,7 +14,8 @@ from test_forecast import EXTENT, PACE
 from tests_support import TINY, files_of
 
 from resnet_lit import planning
-from resnet_lit.config import load
+from resnet_lit.config import folder_name, load
+from resnet_lit.forecast import OptimizerCost
 from resnet_lit.run import run
 from resnet_lit.typed import Refused
 
@@ -29,10 +30,11 @@ def rehearsed(monkeypatch) -> list[int]:
     """Rehearsals that take no time; how many runs each was for."""
     asked: list[int] = []
 
-    def rehearse(configs, extents, **amount):
+    def rehearse(configs, extents, optimizers=(), **amount):
         asked.append(len(configs))
         length = [dataclasses.replace(EXTENT, epochs=float(config.trainer.max_epochs)) for config in configs]
-        return planning._Rehearsed(length, dataclasses.replace(PACE, small=1.0), 0.0)
+        costs = [OptimizerCost(0.1 * number, 0) for number in range(len(optimizers))] if len(optimizers) > 1 else []
+        return planning._Rehearsed(length, dataclasses.replace(PACE, small=1.0), 0.0, costs)
 
     monkeypatch.setattr(planning, "_rehearse", rehearse)
     return asked
@@ -104,8 +106,6 @@ def test_checkpoints_that_are_there_already_need_no_more_space(tmp_path, monkeyp
 
 
 def test_a_budget_is_no_part_of_what_a_run_is() -> None:
-    from resnet_lit.config import folder_name
-
     assert folder_name(load(*TINY, "budget.hours=3", "sweep.hours=5")) == folder_name(load(*TINY))
 
 
@@ -122,13 +122,55 @@ def test_runs_that_cost_the_same_are_rehearsed_once_and_added_up(rehearsed, tmp_
         planning.check_sweep([(dataclasses.replace(c, sweep=dataclasses.replace(c.sweep, hours=0.05)), f) for c, f in runs[3:]])
 
 
+def test_nine_runs_of_three_optimizers_and_batch_sizes_are_three_kinds(rehearsed, tmp_path) -> None:
+    runs = [
+        (load(*TINY, f"optimizer={optimizer}", f"data.batch_size={size}"), tmp_path / f"{optimizer}-{size}")
+        for size in (32, 64, 128)
+        for optimizer in ("sgd", "sgd_momentum", "adam")
+    ]
+    said: list[str] = []
+    planned = planning.plan(runs, say=said.append)
+    assert rehearsed == [3, 1, 3, 1, 3, 1]
+    assert "9 runs of 3 kinds; seed, rates, schedule, length and optimizer make no kind of their own" in said
+    training = [run.forecast.seconds["training"] for run in planned[:3] if run.forecast]
+    assert training[0] < training[1] < training[2]  # each with what its own optimizer takes
+    own = load(*TINY, "optimizer._target_=torch.optim.LBFGS", "optimizer.momentum=null", "data.batch_size=32")
+    planning.plan([*runs[:3], (own, tmp_path / "own")], say=said.append)
+    assert rehearsed[6:] == [3, 1, 1, 1]  # what an unknown optimizer does, only a rehearsal of its own shows
+
+
+def test_kinds_share_the_time_that_one_would_have(rehearsed, tmp_path, monkeypatch) -> None:
+    given: list[float] = []
+    how_much = planning.how_much
+    monkeypatch.setattr(planning, "how_much", lambda *args: given.append(args[-1]) or how_much(*args))
+    long = ("trainer.max_epochs=1000", "compile=false")
+    runs = [(load(*TINY, *long, f"data.batch_size={size}"), tmp_path / str(size)) for size in range(10, 100, 10)]
+    planning.plan(runs[:1], say=lambda text: None)
+    planning.plan(runs, say=lambda text: None)
+    planning.plan(runs, seconds=20, say=lambda text: None)
+    assert given == [planning.SECONDS, *[planning.TOGETHER_SECONDS / 9] * 9, *[20] * 9]
+    given.clear()
+    planning.plan([(load(*TINY, "trainer.max_epochs=1"), tmp_path / "short")], say=lambda text: None)
+    assert planning.LEAST_SECONDS <= given[0] < planning.SECONDS  # a run of half a minute is not timed for as long
+
+
+def test_what_the_default_is_called(rehearsed, tmp_path) -> None:
+    from resnet_lit import plan
+
+    runs = [load("+experiment=digits"), load("+experiment=digits", "data.batch_size=32")]
+    planned = planning.plan([(config, tmp_path / folder_name(config)) for config in runs], say=lambda text: None)
+    table = plan.table(planned, 1)
+    assert "digits as it is " in table
+    assert "digits batch_size=32 " in table
+
+
 def test_runs_that_compile_by_their_length_are_timed_apart(monkeypatch, tmp_path) -> None:
     asked = []
 
-    def rehearse(configs, extents, **amount):
+    def rehearse(configs, extents, optimizers=(), **amount):
         asked.append([config.trainer.max_epochs for config in configs])
         length = [dataclasses.replace(EXTENT, compile="default" if c.trainer.max_epochs > 5 else None) for c in configs]
-        return planning._Rehearsed(length, dataclasses.replace(PACE, compiled=length[0].compile), 0.0)
+        return planning._Rehearsed(length, dataclasses.replace(PACE, compiled=length[0].compile), 0.0, [])
 
     monkeypatch.setattr(planning, "_rehearse", rehearse)
     runs = [(load(*TINY, "compile=auto", f"trainer.max_epochs={n}"), tmp_path / str(n)) for n in (1, 10, 2)]
@@ -155,7 +197,7 @@ def test_the_rehearsal_fits_its_seconds() -> None:
         (("data.bach_size=64",), "data.bach_size=64: unknown key: did you mean data.batch_size?"),
         (("-m", "data.batch_size=32,0"), "data.batch_size=0: must be at least 1 (try data.batch_size=128)"),
         (("-m", "+experiment=glob(modle*)"), "+experiment=glob(modle*): no run at all; a glob matches nothing"),
-        (("--slot=3",), "--slot=3: no such option (python -m resnet_lit.plan --help)"),
+        (("--slits=3",), "--slits=3: no such option: did you mean --slots?"),
         (("--slots=0",), "--slots=0: must be a whole number of at least 1 (try --slots=1)"),
         (("budget.hours=0",), "budget.hours=0: must be above 0 (try budget.hours=8)"),
         (("budget.on_exceed=stop",), "budget.on_exceed=stop: must be one of refuse, warn (try budget.on_exceed=refuse)"),

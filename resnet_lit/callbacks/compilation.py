@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_lit.callbacks.timing import Timing
+from resnet_lit.display import SHOWN_BY_BAR, Display
 from resnet_lit.module import LitClassifier
 from resnet_lit.schema import Config
 
@@ -33,21 +34,23 @@ class Compilation(Callback):
     checkpoints hold it, and a resumed run uses it again.
     """
 
-    def __init__(self, mode: str | None, config: Config, image_shape: tuple[int, int, int], timing: Timing) -> None:
+    def __init__(
+        self, mode: str | None, config: Config, image_shape: tuple[int, int, int], timing: Timing, display: Display
+    ) -> None:
         self.mode = mode
         self.batch_size, self.inference_mode = config.data.batch_size, config.trainer.inference_mode
         self.image_shape = image_shape
-        self.timing = timing
+        self.timing, self.display = timing, display
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, LitClassifier)
         if self.mode is not None:
-            with self.timing.during("compile"):
+            with self.timing.during("compile"), self.display.during("compiling the network (up to two minutes, once a run)"):
                 self._compile(trainer, pl_module)
         pl_module.content["compile"] = self.mode
 
     def _compile(self, trainer: Trainer, module: LitClassifier) -> None:
-        log.info("compiling the network (compile=%s): up to two minutes, once a run", self.mode)
+        log.info("compiling the network (compile=%s): up to two minutes, once a run", self.mode, extra=SHOWN_BY_BAR)
         started = time.monotonic()
         compiler = trainer.strategy.root_device.type != "cpu" or any(map(shutil.which, ("c++", "g++", "clang++")))
         try:

@@ -56,6 +56,7 @@ class Metrics(Callback):
         self.evaluated = evaluated  # what the validation loop sees: "val", or "test" under protocol=paper
         self.peak_images_per_second: float | None = None  # at the peak of the devices' arithmetic; perf/mfu is a share of it
         self.latest: dict[str, float] = {}
+        self.readings = 0  # of training, in this session
         self.evaluated_at: int | None = None  # step of the last evaluation
         self._epoch = {"loss": 0.0, "accuracy": 0.0, "count": 0.0}  # sums over the epoch so far
         self._row: dict[str, float] = {}
@@ -101,6 +102,7 @@ class Metrics(Callback):
 
     def _read_training(self, trainer: Trainer, module: LightningModule) -> None:
         values = self._read(module, "tally")
+        self.readings += 1
         for name in ("loss", "accuracy"):
             self._epoch[name] += values[name] * values["count"]
             self._row[f"train/{name}"] = values[name]

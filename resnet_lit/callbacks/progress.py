@@ -3,82 +3,126 @@
 from __future__ import annotations
 
 import logging
-import sys
+import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from resnet_lit.callbacks.metrics import Metrics
+from resnet_lit.display import SHOWN_BY_BAR, Display, Line
 from resnet_lit.formatting import duration
+from resnet_lit.module import LitClassifier
 
 log = logging.getLogger("resnet_lit")
 
-BAR_SECONDS = 0.2  # between two redraws of the bar
-LINE_SECONDS = 60.0  # between two plain lines within an epoch
+BAR_SECONDS = 0.2  # between two updates of the bar
+LINE_SECONDS = 60.0  # between two log lines within an epoch
+EARLY = frozenset(digit * 10**power for power in range(6) for digit in (1, 2, 5))  # steps of a session whose loss is shown aside
 
 
 class ShowProgress(Callback):
-    """One bar over the whole run on a terminal, one line an epoch (and a minute) elsewhere.
+    """Epoch, step, loss, accuracy, images/s and time left: as the bottom line of a terminal, and as log lines.
 
-    style: auto (a bar where stderr is a terminal), rich, plain, none. The lines go to the log in every style but none, where
-    they land in train.log.
+    A log line comes after a session's first step, every minute and at the end of each epoch. Until the metrics have been read for
+    the first time (`trainer.log_every_n_steps`), the loss so far is looked at after steps 1, 2, 5, 10, 20, … without resetting
+    what is summed up: what is recorded stays as it is.
     """
 
-    def __init__(self, metrics: Metrics, style: str = "auto") -> None:
-        self.metrics = metrics
-        self.bar_wanted = style == "rich" or (style == "auto" and sys.stderr.isatty())
-        self.silent = style == "none"
-        self._bar: Progress | None = None
-        self._shown = 0.0
-        self._line = 0.0
+    def __init__(self, metrics: Metrics, display: Display) -> None:
+        self.metrics, self.display = metrics, display
+        self._shown = self._line = 0.0
+        self._began = (0, 0.0)  # step and time at which the session began
         self._first: tuple[int, float] | None = None  # step and time from which the speed is measured
+        self._batches = self._images = 0  # of this session
+        self._early_loss: float | None = None
+
+    # --- training
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._line = time.monotonic()
-        if self.bar_wanted and trainer.is_global_zero:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[text]}"))
-            self._bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
-            self._task = self._bar.add_task("", total=self._total(trainer), text="")
-            self._bar.start()
+        self._line = now = time.monotonic()
+        self._began = (trainer.global_step, now)
+        self.display.show(Line(f"{self._place(trainer)}: first step", since=now))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._batches += 1
+        self._images += len(batch[1]) * trainer.world_size
+        early = self._batches in EARLY and not self.metrics.readings and not self.display.is_silent
+        if early:
+            self._look(pl_module)
         now = time.monotonic()
-        if self._first is None:  # the first step may compile and warm up: the estimate starts after it
+        if self._first is None:  # the first step warms up: the speed is measured from its end
             self._first = (trainer.global_step, now)
-        if self._bar is not None and now - self._shown > BAR_SECONDS:
-            self._shown = now
-            self._bar.update(
-                self._task,
-                completed=trainer.global_step,
-                total=self._total(trainer),
-                description=self._place(trainer),
-                text=self._text(trainer),
-                refresh=True,
-            )
+            self._images = 0
+            self._say(trainer, now)
+        if early or now - self._shown > BAR_SECONDS:
+            self._show(trainer, now)
         if now - self._line > LINE_SECONDS:
             self._say(trainer, now)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._say(trainer, time.monotonic())
+        self._say(trainer, time.monotonic(), every=True)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._close()
+    def _look(self, module: LightningModule) -> None:
+        """The mean loss since training began, of this process. Waits for the device once."""
+        assert isinstance(module, LitClassifier)
+        loss, count = torch.stack([module.tally.loss.float(), module.tally.count.float()]).tolist()
+        self._early_loss = loss / count if count else None
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._close()
+    # --- evaluating
 
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._evaluate(trainer, 0)
 
-    def _say(self, trainer: Trainer, now: float) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        self._evaluate(trainer, _[2] + 1)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._show(trainer, time.monotonic())
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._evaluate(trainer, 0)
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        self._evaluate(trainer, _[2] + 1)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.display.show(Line("writing the results", since=time.monotonic()))
+
+    def _evaluate(self, trainer: Trainer, done: int) -> None:
+        """Show an evaluation that has come to batch `done`."""
+        now, tests = time.monotonic(), trainer.testing
+        if done == 0 and tests:
+            self._log(trainer, "testing on the test set", only_log=True)
+        if done and now - self._shown < BAR_SECONDS:
+            return
+        self._shown = now
+        batches: Sequence[float] = trainer.num_test_batches if tests else trainer.num_val_batches
+        total = sum(batches) if all(map(math.isfinite, batches)) else 0
+        place = "" if tests else f"{self._place(trainer)}: "
+        part = "testing" if tests or self.metrics.evaluated == "test" else "validating"
+        self.display.show(Line(place + part, done, total, [(1, f"batch {done}/{total}")]))
+
+    # --- what is said
+
+    def _show(self, trainer: Trainer, now: float) -> None:
+        self._shown = now
+        step, total = trainer.global_step, self._total(trainer)
+        details = [(2, f"{step}/{total}" if total else f"step {step}"), *self._details(trainer)]
+        self.display.show(Line(self._place(trainer), step, total, details))
+
+    def _say(self, trainer: Trainer, now: float, every: bool = False) -> None:
+        """every: the line is of interest beside a bar, too."""
         self._line = now
-        if trainer.is_global_zero and not self.silent:
-            log.info("%s  step %d/%d  %s", self._place(trainer), trainer.global_step, self._total(trainer), self._text(trainer))
+        text = "  ".join(part for _, part in self._details(trainer))
+        line = f"{self._place(trainer)}  step {trainer.global_step}/{self._total(trainer)}  {text}"
+        self._log(trainer, line, only_log=not every)
+
+    def _log(self, trainer: Trainer, text: str, only_log: bool) -> None:
+        if trainer.is_global_zero and not self.display.is_silent:
+            log.info("%s", text, extra=SHOWN_BY_BAR if only_log else None)
 
     @staticmethod
     def _total(trainer: Trainer) -> int:
@@ -89,20 +133,35 @@ class ShowProgress(Callback):
         epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
         return f"epoch {trainer.current_epoch + 1}{f'/{epochs}' if epochs else ''}"
 
-    def _text(self, trainer: Trainer) -> str:
-        latest, words = self.metrics.latest, []
-        if "train/loss" in latest:
-            words.append(f"loss {latest['train/loss']:.3f}  train {latest['train/accuracy']:.1%}")
-        words += [f"{part} {latest[f'{part}/accuracy']:.2%}" for part in ("val", "test") if f"{part}/accuracy" in latest]
-        if "perf/images_per_second" in latest:
-            words.append(f"{latest['perf/images_per_second']:,.0f} images/s")
-        if (left := self._left(trainer)) is not None:
-            words.append(f"{duration(left)} left")
-        return "  ".join(words)
+    def _details(self, trainer: Trainer) -> list[tuple[int, str]]:
+        """Importance and text of what is known, in the order in which it is shown."""
+        latest, details = self.metrics.latest, []
+        if not self.metrics.readings and self._early_loss is not None:
+            details.append((6, f"loss {self._early_loss:.3f}"))
+        elif "train/loss" in latest:
+            details += [(6, f"loss {latest['train/loss']:.3f}"), (1, f"train {latest['train/accuracy']:.1%}")]
+        for part in ("val", "test"):
+            if f"{part}/accuracy" in latest:
+                details.append((5, f"{part} {latest[f'{part}/accuracy']:.2%}"))
+        if (speed := self._speed()) is not None:
+            details.append((4, f"{speed:,.0f} images/s"))
+        if left := self._left(trainer):
+            details.append((7, f"{duration(math.ceil(left))} left"))
+        return details
+
+    def _speed(self) -> float | None:
+        """Images a second: as last recorded in this session, before that since its first step."""
+        if self.metrics.readings:
+            return self.metrics.latest.get("perf/images_per_second")
+        if self._first is None or not self._images:
+            return None
+        return self._images / (time.monotonic() - self._first[1])
 
     def _left(self, trainer: Trainer) -> float | None:
-        """Seconds to go at the mean speed since the first step, evaluations and checkpoints included."""
-        if self._first is None or trainer.global_step <= self._first[0]:
+        """Seconds to go at the mean speed since the first step, evaluations and checkpoints included; at the first step's own
+        speed after it."""
+        step, since = self._first if self._first is not None and trainer.global_step > self._first[0] else self._began
+        if trainer.global_step <= step or not self._total(trainer):
             return None
-        seconds_per_step = (time.monotonic() - self._first[1]) / (trainer.global_step - self._first[0])
+        seconds_per_step = (time.monotonic() - since) / (trainer.global_step - step)
         return max(0, self._total(trainer) - trainer.global_step) * seconds_per_step
