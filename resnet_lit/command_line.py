@@ -164,12 +164,12 @@ def _meant(word: str, known: Iterable[str]) -> str:
 
 
 def _option(name: str, known: Mapping[str, str]) -> str | None:
-    """The long name of an option, which may be given by its short one, or cut off where that is clear; None: there is none."""
+    """The long name of an option, given by its short one, or cut off, as Hydra lets its own be; None: there is none."""
     if name in known:
         return name
     found = [option for option, short in known.items() if short and name == short]
     if not found and len(name) > 3:
-        found = [option for option in known if option.startswith(name)]
+        found = [option for option in known if option.startswith(name) and option in {**SWITCHES, **WITH_VALUE, **SOURCES}]
     return found[0] if len(found) == 1 else None
 
 

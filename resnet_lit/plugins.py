@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,26 @@ def locate(path: str, key: str) -> Any:
         sys.path.append(str(Path.cwd()))
     try:
         return getattr(importlib.import_module(module_name), name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        where = _searched(missing) if f"{module_name}.".startswith(f"{missing}.") else f", which {module_name} imports, is not installed"
+        raise ConfigError(f"{key}={path}: cannot be imported: no module {missing}{where}") from error
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{key}={path}: cannot be imported: {error}") from error
     except Exception as error:
         raise ConfigError(f"{key}={path}: its module fails when imported: {type(error).__name__}: {error}") from error
+
+
+def _searched(module: str) -> str:
+    """Where a module was looked for, and how another folder is added."""
+    parent, _, name = module.rpartition(".")
+    if parent:
+        return f" ({parent} is there, and has no {name})"
+    paths = os.environ.get("PYTHONPATH")
+    return (
+        f" in the current folder ({Path.cwd()}), in PYTHONPATH ({paths or 'not set'}), or installed; "
+        f"run from the folder that holds {name}.py, or PYTHONPATH=<that folder>"
+    )
 
 
 def source_of(path: str) -> str | None:

@@ -197,7 +197,7 @@ def test_the_rehearsal_fits_its_seconds() -> None:
         (("data.bach_size=64",), "data.bach_size=64: unknown key: did you mean data.batch_size?"),
         (("-m", "data.batch_size=32,0"), "data.batch_size=0: must be at least 1 (try data.batch_size=128)"),
         (("-m", "+experiment=glob(modle*)"), "+experiment=glob(modle*): no run at all; a glob matches nothing"),
-        (("--slits=3",), "--slits=3: no such option: did you mean --slots?"),
+        (("--slot=3",), "--slot=3: no such option: did you mean --slots?"),
         (("--slots=0",), "--slots=0: must be a whole number of at least 1 (try --slots=1)"),
         (("budget.hours=0",), "budget.hours=0: must be above 0 (try budget.hours=8)"),
         (("budget.on_exceed=stop",), "budget.on_exceed=stop: must be one of refuse, warn (try budget.on_exceed=refuse)"),

@@ -54,9 +54,17 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-def test_what_cannot_be_imported_is_named(mine: str) -> None:
-    with pytest.raises(ConfigError, match=r"^model\._target_=no\.such\.Net: cannot be imported: No module named 'no'$"):
+def test_what_cannot_be_imported_is_named(mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    with pytest.raises(ConfigError, match=r"^model\._target_=no\.such\.Net: cannot be imported: no module no in the current") as none:
         locate("no.such.Net", "model._target_")
+    for said in (str(Path.cwd()), "in PYTHONPATH (/elsewhere)", "the folder that holds no.py"):
+        assert said in str(none.value)
+    with pytest.raises(ConfigError, match=r"no module email\.nope \(email is there, and has no nope\)"):
+        locate("email.nope.Net", "model._target_")
+    (tmp_path / f"{mine}_needy.py").write_text("import not_installed")
+    with pytest.raises(ConfigError, match=rf"no module not_installed, which {mine}_needy imports, is not installed"):
+        locate(f"{mine}_needy.Net", "model._target_")
     with pytest.raises(ConfigError, match="has no attribute 'Nett'"):
         locate(f"{mine}.Nett", "model._target_")
     with pytest.raises(ConfigError, match="must be an import path"):
