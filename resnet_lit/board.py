@@ -10,7 +10,6 @@ from 6006 on is taken. Further options are TensorBoard's own, each with its valu
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -23,12 +22,13 @@ from pathlib import Path
 from resnet_lit import record as records
 from resnet_lit.config import OUTPUTS
 from resnet_lit.printable import printable
+from resnet_lit.run_name import safe_name
 
 HOST = "127.0.0.1"
 INFIX = "tfevents"  # by it TensorBoard knows an event file
 SUFFIX = ".old"  # what a run that is just being gone on with still has to copy
 PARTS = ("checkpoints", "evaluations", "wandb")  # of a run's folder; none holds events
-NAME_LENGTH = 200  # bytes: a file system takes 255
+NAME_LENGTH = 200  # bytes: a file name holds 255
 REST = 20  # a look at the folders may take one part in so many of the time between two
 
 
@@ -38,12 +38,12 @@ def main() -> None:
     if {"-h", "--help"} & {*words}:
         print(__doc__)
         sys.exit(0)
-    folders = [word for word in words if not word.startswith("-")] or [OUTPUTS]
+    folders = [os.path.expanduser(word) for word in words if not word.startswith("-")] or [OUTPUTS]
     options = [word for word in words if word.startswith("-")]
     if any(option.partition("=")[0] in ("--logdir", "--logdir_spec") for option in options):
         sys.exit(_refused("--logdir: name the folder alone (python -m resnet_lit.board outputs)"))
     for folder in folders:
-        if not Path(folder).is_dir():
+        if not os.path.isdir(folder):
             hint = (
                 "an option's value goes behind =" if folder.isdigit() else "runs are below outputs/, or where hydra.run.dir said"
             )
@@ -168,8 +168,8 @@ def run_name(folder: Path) -> str:
 
 def _safe(text: str) -> str:
     """Characters that are safe in a file name and in a page; a label may be the user's own."""
-    plain = re.sub(r"[^\w.=,+\[\] -]+", "-", text).strip(" .-")
-    return plain.encode()[:NAME_LENGTH].decode(errors="ignore")
+    name = safe_name(text, also=" []").encode()[:NAME_LENGTH]
+    return name.decode(errors="ignore")
 
 
 if __name__ == "__main__":

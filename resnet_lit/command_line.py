@@ -21,13 +21,8 @@ from resnet_lit.synonyms import hint
 from resnet_lit.typed import ConfigError, fields_of, is_text, nearest, type_of
 
 CONFIG_NAME = "config"
-FOLDERS = (
-    "hydra.run.dir",
-    "hydra.sweep.dir",
-    "data.cache",
-    "data.download",
-    "resume",
-)  # never swept over: a comma in them is part of the name
+# Never swept over: a comma in them is part of the name.
+FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "data.cache", "data.download", "resume")
 FILES = ("data.root", "weights")
 # Options of Hydra's, long and short.
 SWITCHES = {

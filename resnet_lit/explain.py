@@ -17,13 +17,18 @@ from resnet_lit.reserved import OWNED
 from resnet_lit.run_name import ADDED_GROUPS, NAMED_GROUPS
 from resnet_lit.schema import Config, Trainer
 from resnet_lit.synonyms import hint
-from resnet_lit.typed import ConfigError, keys_of, nearest
+from resnet_lit.typed import ConfigError, Refused, keys_of, nearest
 
 MOST_CHOICES = 12  # in an error message
 
 
 def explain(error: Exception, words: Sequence[str], source: Source = PACKAGE) -> str:
     """One line for an error of Hydra's: which word does not fit, and the nearest that does."""
+    root = error
+    while root.__cause__ is not None and isinstance(root.__cause__, Exception):
+        root = root.__cause__
+    if isinstance(root, Refused):  # by one of our resolvers
+        return str(root)
     extra = [word for word in words if word.lstrip("+").startswith("hydra.searchpath")]
     try:
         with own_hydra(source):
@@ -32,16 +37,14 @@ def explain(error: Exception, words: Sequence[str], source: Source = PACKAGE) ->
             overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(words))
             for override in overrides:
                 _check_word(override, loader, extra, error, source)
-            both = [str(o.input_line) for o in overrides if o.key_or_group in ("cell", "experiment") and o.is_add()]
+            both = [o for o in overrides if o.key_or_group in ("cell", "experiment") and o.is_add()]
             if len(both) == 2 and "experiment" in str(error):
-                raise ConfigError(f"{' '.join(both)}: a cell has its own experiment; leave one of them out")
+                why = "" if both[0].key_or_group == both[1].key_or_group else "a cell has its own experiment; "
+                raise ConfigError(f"{' '.join(str(o.input_line) for o in both)}: {why}leave one of them out")
     except ConfigError as found:
         return str(found)
     except Exception:  # the word cannot even be parsed, or a config of the user's own is broken: Hydra's message says where
         pass
-    root = error
-    while root.__cause__ is not None and isinstance(root.__cause__, Exception):
-        root = root.__cause__
     lines = [line.strip() for line in f"{error}\n{root}".splitlines() if line.strip()]
     return "; ".join(
         dict.fromkeys(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -107,9 +108,9 @@ def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
 
 def file_hash(path: str) -> str:
     """sha256 of the file of `weights`. Raises ConfigError where there is none."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         best = Path(path) / "checkpoints" / "best.ckpt"
-        if best.is_file():
+        if os.path.isfile(best):
             raise ConfigError(
                 f"weights={path}: is a run's folder; give the checkpoint that is meant, weights={best} for instance"
             )

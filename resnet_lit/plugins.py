@@ -26,7 +26,8 @@ def locate(path: str, key: str) -> Any:
         return getattr(importlib.import_module(module_name), name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
-        where = _searched(missing) if f"{module_name}.".startswith(f"{missing}.") else f", which {module_name} imports, is not installed"
+        is_named = f"{module_name}.".startswith(f"{missing}.")
+        where = _searched(missing) if is_named else f", which {module_name} imports, is not installed"
         raise ConfigError(f"{key}={path}: cannot be imported: no module {missing}{where}") from error
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{key}={path}: cannot be imported: {error}") from error

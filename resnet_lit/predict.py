@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -113,8 +114,8 @@ def _parse(words: list[str]) -> tuple[str, list[str], dict[str, str], bool]:
 def _files(paths: list[str]) -> list[Path]:
     """The files that are meant: each that was named, and the images below each folder. Raises ConfigError."""
     found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
+    for path in (Path(os.path.expanduser(path)) for path in paths):
+        if os.path.isdir(path):
             below = sorted(
                 file
                 for file in path.rglob("*")
@@ -123,7 +124,7 @@ def _files(paths: list[str]) -> list[Path]:
             if not below:
                 raise ConfigError(f"{path}: holds no image (.png, .jpg, …)")
             found += below
-        elif path.exists():
+        elif os.path.exists(path):
             found.append(path)
         else:
             raise ConfigError(f"{path}: no such file or folder")

@@ -13,13 +13,15 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lit import launchers, planning, searches
+from resnet_lit import devices, launchers, planning, searches
+from resnet_lit import record as records
 from resnet_lit.command_line import PACKAGE, Source, check_name, literal
 from resnet_lit.config import CONF, Config, explain, folder_name, from_hydra, own_hydra
 from resnet_lit.hydra_session import source_of
@@ -82,6 +84,9 @@ class Preflight(Callback):
             _compose_all(config, composer)
             launchers.guard(lambda words: composer.cell(config, words).place)
             if launchers.runs_here(config):
+                for cell in cells:
+                    if (records.read(cell.folder) or {}).get("status") not in records.ENDED:
+                        devices.check_quickly(cell.config.trainer)
                 places = [cell.place for cell in cells] or [(from_hydra(config), Path(str(config.hydra.sweep.dir)))]
                 have_data(places, _say)
             if cells:
@@ -154,6 +159,12 @@ def _expand(config: DictConfig) -> list[list[str]]:
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     loader = GlobalHydra.instance().config_loader()
     overrides = OverridesParser.create(config_loader=loader).parse_overrides([*params, *config.hydra.overrides.task])
+    given: dict[str, Override] = {}
+    for override in OverridesParser.create(config_loader=loader).parse_overrides(list(config.hydra.overrides.task)):
+        key = override.get_key_element().lstrip("+")
+        other = given.setdefault(key, override)
+        if override is not other and (override.is_sweep_override() or other.is_sweep_override()):
+            raise ConfigError(f"{other.input_line}: given twice, also as {override.input_line}; leave one of them out")
     return BasicSweeper.split_arguments(overrides, None)[0]
 
 

@@ -86,7 +86,7 @@ def parse(words: Sequence[str]) -> Wanted:
         elif word == "--no-html":
             found["html"] = False
         elif word == "--to":
-            found["to"] = _next(word, rest, "a folder (--to=report)")
+            found["to"] = os.path.expanduser(_next(word, rest, "a folder (--to=report)"))
         elif word == "--compare":
             both = "two runs or cells (--compare A B)"
             found["compared"] = _next(word, rest, both), _next(word, rest, both)
@@ -95,12 +95,12 @@ def parse(words: Sequence[str]) -> Wanted:
         elif word.startswith("-"):
             raise Refused(f"{word}: no such option here (python -m resnet_lit.report --help)")
         else:
-            folders.append(word)
+            folders.append(os.path.expanduser(word))
     if "sd" in found and "power" not in found:
         raise Refused("--sd: goes with --power (--power 0.16 --sd 0.12)")
     wanted = Wanted(**found, folders=_folders(folders, found.get("compared")))  # type: ignore[arg-type]
     for folder in () if wanted.power is not None else wanted.folders:
-        if not Path(folder).is_dir():
+        if not os.path.isdir(folder):
             raise Refused(f"{folder}: no such folder (runs are below {OUTPUTS}/, or where hydra.run.dir said)")
     return wanted
 
@@ -125,7 +125,7 @@ def _folders(given: list[str], compared: object) -> tuple[str, ...]:
     """The folders to read: those given; of a comparison without any, its own two, or outputs/."""
     if given or not isinstance(compared, tuple):
         return tuple(given) or (OUTPUTS,)
-    return compared if all((Path(side) / RESULT).is_file() for side in compared) else (OUTPUTS,)
+    return compared if all(os.path.isfile(Path(side) / RESULT) for side in compared) else (OUTPUTS,)
 
 
 def destination(wanted: Wanted) -> Path:

@@ -315,7 +315,7 @@ def absent(folder: Path) -> list[Path]:
     """The folders that would have to be made for `folder` to exist, the deepest first."""
     missing = []
     for one in (folder, *folder.parents):
-        if one.exists():
+        if os.path.exists(one):
             break
         missing.append(one)
     return missing

@@ -99,7 +99,7 @@ def safe_name(text: str, also: str = "") -> str:
     """
     kept = f"._=,+-{also}"
     text = "".join(c if c in kept or unicodedata.category(c)[0] in "LMN" else "\0" for c in unicodedata.normalize("NFC", text))
-    return re.sub("\0+", "-", text).strip(f"-.{also}")
+    return re.sub("\0+", "-", text).strip("-. ")
 
 
 def _shortened(words: list[str]) -> str:

@@ -20,6 +20,7 @@ from resnet_lit.typed import ConfigError, build, plain, section, setting
 
 RESNET = "resnet_lit.models.resnet.ResNet"
 AUGMENT = "resnet_lit.data.augment.Augment"
+NAME_LENGTH = 200  # bytes of an experiment's name: a file name holds 255
 
 
 @dataclass(frozen=True)
@@ -356,8 +357,10 @@ def _check(config: Config) -> None:
             raise ConfigError(f"trainer.{key}={part:g}: a part must be at most 1.0, a number of batches must be whole")
     if isinstance(trainer.devices, int) and trainer.devices < 1 and trainer.devices != -1:
         raise ConfigError(f"trainer.devices={trainer.devices}: must be at least 1, or auto (try trainer.devices=1)")
-    if not re.search(r"[A-Za-z0-9]", config.name):
+    if not any(map(str.isalnum, config.name)):
         raise ConfigError(f"name={config.name}: must have a letter or a digit (try name=mine)")
+    if (length := len(config.name.encode("utf-8", "surrogateescape"))) > NAME_LENGTH:
+        raise ConfigError(f"name={config.name[:40]}…: is a folder's name, at most {NAME_LENGTH} bytes long (this has {length:,})")
     if config.compile == "max-autotune" and trainer.accumulate_grad_batches > 1:
         raise ConfigError(
             "compile=max-autotune: its CUDA graphs write over gradients that "

@@ -57,7 +57,7 @@ def status(words: Sequence[str]) -> str:
         raise Refused(f"{unknown[0]}: no such option (python -m resnet_lit.sweep --help)")
     if len(places) > 1:
         raise Refused(f"{places[1]}: one folder at a time; name the one above both")
-    place = Path(places[0] if places else OUTPUTS)
+    place = Path(os.path.expanduser(places[0] if places else OUTPUTS))
     sweeps, runs = _read(place)
     if "--json" in options:
         return json.dumps(as_data(sweeps, runs), indent=1) + "\n"
@@ -66,9 +66,9 @@ def status(words: Sequence[str]) -> str:
 
 def _read(place: Path) -> tuple[list[Sweep], list[Standing]]:
     """The sweeps and the runs at a place: a folder, or the file of one sweep."""
-    if place.is_dir():
+    if os.path.isdir(place):
         return sweeps_below(place), standings_below(place)
-    if not place.exists():
+    if not os.path.exists(place):
         raise Refused(f"{place}: no such folder (runs are below {OUTPUTS}/, or where hydra.sweep.dir said)")
     sweep = read_sweep(place)
     if sweep is None:

@@ -21,7 +21,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from resnet_lit import checkpoints, measure, more_epochs
+from resnet_lit import checkpoints, devices, measure, more_epochs
 from resnet_lit.allocator import keep_freed_memory
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.compilation import Compilation, compile_mode
@@ -143,6 +143,7 @@ def train(
     torch raises.
     """
     quieten(config)
+    devices.check(config.trainer)
     keep_freed_memory()
     display = display or Display("none")
     timing = Timing()

@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import open_dict
 
+from resnet_lit import job
 from resnet_lit.command_line import Source, literal, read, read_train, unquoted
-from resnet_lit.config import load
+from resnet_lit.config import load, own_hydra
+from resnet_lit.preflight import _expand as expand
 from resnet_lit.preflight import cells_of
 from resnet_lit.typed import ConfigError
 
@@ -213,3 +219,25 @@ def test_options_may_be_short_or_cut_off() -> None:
     assert read_train(["-cn", "mine"]).source.name == "mine"
     assert read_train(["--info"]).options == {"--info": "all"}
     assert read_train(["-i", "plugins", "seed=1"]).options == {"--info": "plugins"}
+
+
+def test_a_cells_process_reads_what_the_sweep_read(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever launcher starts it: all start a cell by these words."""
+    (tmp_path / "my conf, v2").mkdir()
+    (tmp_path / "my conf, v2" / "mine.yaml").write_text("defaults: [config, _self_]\ndata: {limit_train: 40}\n")
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)  # as it was, at the end
+    for name in NAMES[3:24:4]:
+        line = read_train([f"--config-dir={tmp_path}/my conf, v2", "--config-name=mine", f"data.root={name}", "seed=0,1", "-m"])
+        with own_hydra(line.source) as hydra:
+            master = hydra.compose_config(line.source.name, list(line.overrides), RunMode.MULTIRUN, with_log_configuration=False)
+            words = expand(master)[1]
+            cell = GlobalHydra.instance().config_loader().load_sweep_config(master, words)
+            with open_dict(cell):
+                cell.hydra.runtime.output_dir = f"{home}/{name}"
+                cell.hydra.job.num, cell.hydra.job.id = 0, "0"
+            HydraConfig.instance().set_config(cell)
+            started = read_train(job.words_of_cell())
+        config = cells_of(started.overrides, started.source)[0]
+        assert (config.config.data.limit_train, config.config.seed, config.config.data.root) == (40, 1, name)
+        assert config.folder == home / name

@@ -56,7 +56,9 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_what_cannot_be_imported_is_named(mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-    with pytest.raises(ConfigError, match=r"^model\._target_=no\.such\.Net: cannot be imported: no module no in the current") as none:
+    with pytest.raises(
+        ConfigError, match=r"^model\._target_=no\.such\.Net: cannot be imported: no module no in the current"
+    ) as none:
         locate("no.such.Net", "model._target_")
     for said in (str(Path.cwd()), "in PYTHONPATH (/elsewhere)", "the folder that holds no.py"):
         assert said in str(none.value)

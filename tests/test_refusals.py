@@ -41,7 +41,7 @@ REFUSED = {
     "seed='3'": "seed='3': is text; must be a whole number (without quotes: seed=3)",
     "seed=${oc.env:RESNET_LIT_NOT_SET}": "Environment variable 'RESNET_LIT_NOT_SET' not found",
     "hydra.job.chdir=true": "hydra.job.chdir=true: paths mean the folder in which the command was typed; leave it out",
-    "model=model1,model2": "",
+    f"name={210 * 'n'}": "is a folder's name, at most 200 bytes long (this has 210)",
     "+experiment=model44": "experiment=model44: no such experiment: did you mean model4?",
     "experiment=model4": "experiment=model4: experiment is no part of the defaults: add it with a plus, +experiment=model4",
     "+model=model1": "+model=model1: model is chosen already: leave out the plus, model=model1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -36,7 +37,7 @@ class Found:
 
 def find(root: Path, kind: str) -> Found | None:
     """The data set at `root`, or the only one in that folder; None where there is nothing at all. Raises Unusable."""
-    if not root.exists():
+    if not os.path.exists(root):  # a name that is too long is none, where pathlib raises
         return None
     root = root.resolve()
     if root.is_file():

@@ -72,7 +72,7 @@ def are_there(data: Data) -> bool:
     if data.name == "digits":
         return True
     asked = request(data)
-    return (asked["root"] or download_place(asked["download_to"], asked["cache_dir"])).path.exists()
+    return os.path.exists((asked["root"] or download_place(asked["download_to"], asked["cache_dir"])).path)
 
 
 def cache_place(cache: str | None) -> Place:
