@@ -8,6 +8,8 @@ on. Of a folder every image is taken, those of its folders too. What cannot be r
 --format=table|json|csv (default table); --top=N, the N most probable classes (default 1); --last, the last weights instead of
 the chosen ones.
 
+A name that is not UTF-8, or that holds control characters, is written with escapes (`\\xff`), in JSON as Python reads it.
+
 Exit status: 0, 1 where a file was left out, 2 where nothing could be done.
 """
 
@@ -139,7 +141,7 @@ def _batches(files: Iterable[Path], size: int, left_out: list[str]) -> Iterator[
         try:
             pixels, _ = decode(str(file), file.read_bytes(), size)
         except (OSError, Unusable) as error:
-            print(error, file=sys.stderr)
+            print(printable(str(error)), file=sys.stderr)
             left_out.append(str(file))
             continue
         names.append(str(file))

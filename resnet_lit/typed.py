@@ -16,11 +16,16 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from resnet_lit.printable import printable
+
 T = TypeVar("T")
 
 
 class Refused(Exception):
     """The user's input cannot be used. `str()` is one line that names the key, the value and the remedy; exit status 2."""
+
+    def __str__(self) -> str:
+        return printable(" ".join(filter(None, map(str.strip, super().__str__().splitlines()))))
 
 
 class ConfigError(Refused):

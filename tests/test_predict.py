@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import torch
 from PIL import Image
 from tests_support import TINY
 
-from resnet_lit.predict import _files
+from resnet_lit.predict import Answer, _files, _print
 from resnet_lit.run import run
 from resnet_lit.typed import ConfigError
 
@@ -41,6 +43,21 @@ def test_wrong_words_are_one_line(command, words, said) -> None:
     assert ended.returncode == 2
     assert ended.stderr.startswith(said)
     assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("form", "shown"), [("table", r"\xff[b]\x1b.png"), ("csv", r"\xff[b]\x1b.png"), ("json", None)])
+def test_any_name_is_printed(monkeypatch, form, shown) -> None:
+    name = os.fsdecode(b"\xff[b]\x1b.png")
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "utf-8"))
+    _print([Answer(name, ((r"ch\xe9 [b]", 0.5),))], form)
+    sys.stdout.flush()
+    text = written.getvalue().decode()
+    if form == "json":
+        assert json.loads(text)[0]["file"] == name  # os.fsencode gives the bytes of the file's name
+    else:
+        assert shown in text
+        assert r"ch\xe9 [b]" in text
 
 
 @pytest.mark.slow

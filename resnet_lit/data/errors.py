@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 
-from resnet_lit.printable import printable
 from resnet_lit.typed import Refused
 
 # progress(done, total, text): called now and then while something takes long; total is 0 where it is not known.
@@ -15,9 +13,6 @@ Progress = Callable[[int, int, str], object]
 
 class DataError(Refused, ValueError):
     """Data, or a key about them, cannot be used. `str()` is one line: the key and its value, why, and the remedy."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(printable(re.sub(r"\s*[\r\n]+\s*", " ", text)))
 
 
 class Unusable(Exception):

@@ -12,6 +12,7 @@ import pytest
 from resnet_lit.config import load as config
 from resnet_lit.data import sources
 from resnet_lit.datamodule import ImageData
+from resnet_lit.typed import ConfigError
 
 ODD = {
     "кошка": "кошка",
@@ -52,6 +53,10 @@ def test_an_odd_name_in_an_error_is_one_line_that_can_be_printed(odd_tree, refus
     text = refusal("folder", odd_tree)
     assert r"train/\xe9t\xe9/\xff \x1b.png: cannot be read as an image" in text
     text.encode()
+
+
+def test_any_refusal_is_one_line_that_can_be_printed() -> None:
+    assert str(ConfigError("name=a\x1b:\n  is\n\nwrong")) == r"name=a\x1b: is wrong"
 
 
 def test_a_root_that_is_not_utf8_is_read_and_named(odd_tree, load, refusal, tmp_path) -> None:
