@@ -51,13 +51,17 @@ class Data:
     """The images, their split into training, validation and test, and the batches."""
 
     name: Literal["cifar10", "digits", "folder"] = setting("cifar10", "which data set")
-    root: str | None = setting(None, "file or folder with the data; null: $RESNET_LIT_DATA, or a download", result=False)
+    root: str | None = setting(
+        None, "file or folder with the data, which must be there; null: $RESNET_LIT_DATA, or a download", result=False
+    )
     download: str | None = setting(None, "folder for a download of CIFAR-10; null: downloads in the cache", result=False)
     cache: str | None = setting(None, "folder for decoded images; null: $RESNET_LIT_CACHE or ~/.cache/resnet_lit", result=False)
     image_size: int | None = setting(None, "resize to this many pixels a side (data=folder)", least=4, example=32)
     test_fraction: float = setting(0.2, "part held out for the test where a folder has no test/", above=0, below=1)
     batch_size: int = setting(128, "images in one optimizer step, over all devices", least=1)
-    validation: int | None = setting(None, "images held out to choose by; null: the protocol's", least=0, example=5000)
+    validation: int | None = setting(
+        None, "images held out to choose by; null: the protocol's, or the data's own val/", least=0, example=5000
+    )
     split_seed: int = setting(0, "seed of the split into training and validation", least=0)
     limit_train: int | None = setting(None, "use the first n training images only", least=1, example=1000)
     limit_validation: int | None = setting(None, "use the first n; null: at most limit_train", least=1, example=1000)
