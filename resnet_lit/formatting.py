@@ -91,6 +91,13 @@ def is_share(metric: str) -> bool:
     return "accuracy" in metric or metric in ("gap", "optimism")
 
 
+def metric_name(metric: str) -> str:
+    """What a reader calls a metric of the record: `test accuracy, last epoch` for test/accuracy_last."""
+    known = {"gap": "train - test accuracy", "seconds": "time", "optimism": "chosen - last epoch"}
+    name = metric.removesuffix("_last")
+    return known.get(metric, name.replace("/", " ")) + (", last epoch" if name != metric else "")
+
+
 def percent(share: float, digits: int = 2) -> str:
     """A fraction with its sign: `95.14%`."""
     return f"{100 * share:.{digits}f}%"

@@ -16,8 +16,9 @@ def bars(name: str, title: str, caption: str, rows: Sequence[Row], columns: Sequ
         if share
         else {"field": "value", "type": "quantitative", "title": axis}
     )
-    room = 1 + 0.028 * max((len(row["text"]) for row in rows), default=0)  # for the text at the end of the longest bar
-    x["scale"] = {"domain": [0, room * max((row["value"] for row in rows), default=0) or 1], "nice": False}
+    longest = max((row["value"] for row in rows), default=0) or 1
+    text = 12 + 6.4 * max((len(row["text"]) for row in rows), default=0)  # pixels of the text at the end of the longest bar
+    x["scale"] = {"domainMin": 0, "domainMax": {"expr": f"{longest} * width / max(width - {text:.0f}, width / 4)"}, "nice": False}
     y, tip = names_axis("label", 1), tooltip(*columns)
     layers: list[Spec] = [
         {

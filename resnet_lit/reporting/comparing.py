@@ -33,6 +33,7 @@ def compare(sections: Sequence[Section], first: str, second: str) -> Comparison:
         {metric: difference(x, y) for metric in METRICS if (x := one.by_seed(metric)) and (y := other.by_seed(metric))},
         _same_images(a, b, one, other),
         (_name(a, one), _name(b, other)),
+        tuple(f"{_name(section, cell)} ({section.variant}, {section.protocol})" for section, cell in ((a, one), (b, other))),  # type: ignore[arg-type]
         _warning(a, b),
     )
 
@@ -66,7 +67,7 @@ def _name(section: Section, cell: Cell) -> str:
     """What a side is called: the cell, and the seed of a single run."""
     whole = next((own for own in section.cells if own.values == cell.values), cell)
     seed = f", seed {cell.runs[0].seed}" if len(cell.runs) == 1 and len(whole.runs) > 1 else ""
-    return f"{names(section)(whole)}{seed} ({section.variant}, {section.protocol})"
+    return f"{names(section).spelled(whole)}{seed}"
 
 
 def _alone(cell: Cell, run: Run) -> Cell:

@@ -194,7 +194,8 @@ class Comparison:
     values: dict[str, tuple[Any, Any]]
     differences: dict[str, Difference]
     images: Difference | None
-    names: tuple[str, str]  # what each is called within its section
+    short: tuple[str, str]  # what each is called within its section
+    names: tuple[str, str]  # the same with data and protocol
     warning: str = ""  # why they do not compare: other data, protocol or scale
 
 

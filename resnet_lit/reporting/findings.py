@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from resnet_lit.formatting import counted, listed, number, p_equals, percent, spread
 from resnet_lit.reporting.analysis import METRIC, chooses
 from resnet_lit.reporting.cells import Cell, Section
-from resnet_lit.reporting.contents import Analysis, Effect, Pair, Ranked, Report
+from resnet_lit.reporting.contents import Analysis, Comparison, Effect, Pair, Ranked, Report
 from resnet_lit.reporting.naming import WORD, names, shortened
 from resnet_lit.reporting.statistics import ALPHA
 from resnet_lit.typed import show
@@ -207,3 +207,24 @@ def one_run(report: Report) -> Findings:
     shown = () if analysis.section.says_nothing else (said,)
     open_ = ["How much another seed would differ: that takes several runs of the same cell."]
     return Findings("One run, finished.", shown, (*open_, *_left(report)))
+
+
+def of_comparison(sides: Comparison) -> Findings:
+    """What two cells or runs, A and B, show against each other."""
+    said = f"A is {sides.names[0]}. B is {sides.names[1]}."
+    test = sides.differences.get(METRIC)
+    if sides.warning or test is None:
+        return Findings(said, (), (sides.warning or "How they compare: not both have finished.",))
+    p = test.p if test.adjusted is None else test.adjusted
+    which = "A" if test.mean > 0 else "B"
+    points = number(METRIC, abs(test.mean))
+    apart = f"{which} is {points} points of test accuracy above {'B' if which == 'A' else 'A'}"
+    shown, open_ = [f"{apart}{f' (p {p_equals(p)})' if p is not None else ''}."], []
+    if not test.resolved:
+        why = "each needs two seeds or more" if p is None else "the difference is within the seeds' noise"
+        open_.append(f"Whether another pair of seeds would say the same: {why}.")
+    if sides.images is not None and sides.images.p is not None:
+        shown.append(
+            f"On the same test images these two networks differ with p {p_equals(sides.images.p)} (McNemar), other seeds aside."
+        )
+    return Findings(said, tuple(shown), tuple(open_))

@@ -13,7 +13,10 @@ from resnet_lit.reporting.contents import Report, Table
 MADE = "% python -m resnet_lit.report"
 # Columns that a page of paper has no room for; report.md has them. The second only where a table has many.
 LEFT_OUT = ("why", "our cell", "folder")
-LESS = ("protocol", "data", "on the Pareto front of", "95% interval of the mean", "multiply-adds", "last epoch (%)")
+LESS = (
+    *("protocol", "data", "95% interval of the mean", "last epoch (%)", "train - test (points)"),
+    *("parameters", "multiply-adds", "time", "on the Pareto front of"),
+)
 MANY = 8
 WIDEST = 26  # letters of a column beyond which it gets no more room: it is broken into lines
 
@@ -74,12 +77,14 @@ def longtable(table: Table) -> str:
 
 def _columns(table: Table, kept: Sequence[int]) -> str:
     """Columns that together take the width of the text, each after its longest entry."""
-    longest = [max(len(row[place]) for row in (table.head, *table.rows)) for place in kept]
-    longest = [max(min(length, WIDEST), 4) for length in longest]
+    entries = [[row[place] for row in (table.head, *table.rows)] for place in kept]
+    words = [max(len(word) for entry in column for word in re.split(r"[\s/=,_]", entry)) for column in entries]
+    longest = [max(min(max(map(len, column)), WIDEST), word + 2) for column, word in zip(entries, words, strict=True)]
     share = [0.98 * length / sum(longest) for length in longest]  # the rest is for the spaces between them
     gaps = 6 * (len(kept) - 1)  # points: \\tabcolsep on either side
     return "".join(
-        rf">{{\raggedright\arraybackslash}}p{{\dimexpr{part:.3f}\linewidth-{part * gaps:.1f}pt\relax}}" for part in share
+        rf">{{\raggedright\arraybackslash\hspace{{0pt}}}}p{{\dimexpr{part:.3f}\linewidth-{part * gaps:.1f}pt\relax}}"
+        for part in share
     )
 
 
@@ -89,4 +94,5 @@ def _row(entries: Sequence[str], kept: Sequence[int]) -> str:
 
 def _entry(text: str) -> str:
     """An entry that may be broken where a long word of it ends a part."""
-    return re.sub(r"(=|/|\\_|,(?!\d{3}))(?=\S)", r"\1\\allowbreak{}", latex(text))
+    commas = "," if "[" in text else r",(?!\d{3})"  # a list, or a number of thousands
+    return re.sub(rf"(=|/|\\_|{commas})(?=\S)", r"\1\\allowbreak{}", latex(text))

@@ -10,7 +10,7 @@ from resnet_lit.escaping import markdown_code as code
 from resnet_lit.reporting import views
 from resnet_lit.reporting.contents import Analysis, Audit, Report, Table
 from resnet_lit.reporting.effects import confounded_notes
-from resnet_lit.reporting.findings import findings, one_run
+from resnet_lit.reporting.findings import findings, of_comparison, one_run
 from resnet_lit.reporting.runs import Problem
 
 LONGEST = 300  # rows of a table; cells.csv and runs.csv have all
@@ -43,7 +43,8 @@ def lines(report: Report) -> Iterable[str]:
 
 
 def _findings(report: Report) -> Iterable[str]:
-    said = one_run(report) if sum(len(section.runs) for section in report.sections) == 1 else findings(report)
+    single = sum(len(section.runs) for section in report.sections) == 1
+    said = of_comparison(report.comparison) if report.comparison else one_run(report) if single else findings(report)
     yield from (escape(" ".join([said.counted, *said.shown])), "")
     if said.open:
         yield from ("Not shown:", "", *(f"- {escape(line)}" for line in said.open), "")

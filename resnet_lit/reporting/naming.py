@@ -39,6 +39,12 @@ class Names:
         parts = self.parts.get(cell.title)
         return " · ".join(parts) if parts else shortened(cell.title, ALONE)
 
+    def spelled(self, cell: Cell) -> str:
+        """The same with what its letters stand for: beside a cell that is called A, they would mislead."""
+        parts = [part.removeprefix("and ") for part in self.parts.get(cell.title, (self(cell),))]
+        known = {f"{meaning.partition('=')[0]}={letter}": meaning for letter, meaning in self.legend.items()} | self.legend
+        return " · ".join(shortened(known.get(part, part), LINE) for part in parts)
+
     def value(self, factor: str, cell: Cell) -> str:
         """A cell's value of a factor, as names write it."""
         typed = show(cell.factors[factor])

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnet_lit.formatting import interval, is_share, number, p_value, percent
+from resnet_lit.formatting import duration, interval, is_share, large, metric_name, number, p_value, percent
 from resnet_lit.reporting import figures, onerun, plots
 from resnet_lit.reporting.analysis import how_ranked, verdict_of
 from resnet_lit.reporting.answers import Answers
 from resnet_lit.reporting.cells import Section
 from resnet_lit.reporting.charts import Chart
 from resnet_lit.reporting.contents import Analysis, Claim, Comparison, Report, Table
-from resnet_lit.reporting.findings import findings, one_run
-from resnet_lit.reporting.naming import WORD, names, shortened
+from resnet_lit.reporting.findings import findings, of_comparison, one_run
+from resnet_lit.reporting.naming import LINE, WORD, names, shortened
 from resnet_lit.reporting.plots import Group
 from resnet_lit.reporting.rendering import Fact, points, render, typeset
 from resnet_lit.reporting.runs import Run
@@ -71,10 +71,10 @@ def write(report: Report, folder: Path) -> Written:
     }
     runs = [run for section in report.sections for run in section.runs]
     if len(runs) == 1 and report.comparison is None:
-        parts[0]["groups"] = []  # they are with the run itself
+        parts.clear()  # the run itself shows it all
         about |= _one_run(runs[0], report.sections[0]) | {"findings": one_run(report)}
     if report.comparison:
-        about |= _comparison(report, report.comparison)
+        about |= _comparison(report, report.comparison) | {"findings": of_comparison(report.comparison)}
     facts = [fact for fact in _facts(report, runs) if about["shown"] is None or not fact.big]  # of one run there is one
     drawn, troubles = figures.write(_charts(about), folder)
     about |= {"facts": facts, "contents": _contents(about), "troubles": troubles, **_title(report, runs)}
@@ -118,6 +118,7 @@ def _part(analysis: Analysis, prefix: str) -> dict[str, Any]:
         "analysis": analysis,
         "section": section,
         "prefix": prefix,
+        "count": len(section.runs),
         "label": known,
         "value": lambda pair, cell: known.value(pair.factor, cell),
         "legend": list(known.legend.items()),
@@ -175,6 +176,8 @@ def _one_run(run: Run, section: Section) -> dict[str, Any]:
             f"of {record.get('epochs')}, {CHOSEN.get(str(run.best.get('chosen_on')), 'the last one')}",
         ),
     ]
+    facts.append(Fact("parameters", f"{run.parameters:,}", f"{large(run.macs)} multiply-adds per image" if run.macs else ""))
+    facts.append(Fact("time", duration(total) if (total := run.timing.get("total")) else ""))
     provenance = {
         "folder": run.folder,
         "command": record.get("command") or "started from Python",
@@ -221,7 +224,7 @@ def _comparison(report: Report, sides: Comparison) -> dict[str, Any]:
         p = found.p if found.adjusted is None else found.adjusted
         rows.append(
             {
-                "metric": metric,
+                "metric": metric_name(metric),
                 "first": typeset(number(metric, means[0])),
                 "second": typeset(number(metric, means[1])),
                 "mean": typeset(number(metric, found.mean, sign=True)),
@@ -232,7 +235,7 @@ def _comparison(report: Report, sides: Comparison) -> dict[str, Any]:
             }
         )
         if is_share(metric):
-            drawn.append((metric, found))
+            drawn.append((metric_name(metric), found))
     return {
         "comparison_rows": rows,
         "comparison_values": [(key, show(a), show(b)) for key, (a, b) in sides.values.items()],
@@ -257,7 +260,7 @@ def _places(report: Report) -> list[tuple[str, list[Claim], list[Table]]]:
 
 def _title(report: Report, runs: list[Run]) -> dict[str, str]:
     if report.comparison:
-        title = " against ".join(report.comparison.names)
+        title = " against ".join(shortened(name, LINE) for name in report.comparison.short)
     elif len(runs) == 1:
         title = f"{runs[0].title}, seed {runs[0].seed}"
     else:

@@ -123,7 +123,7 @@ def code(text: str) -> Markup:
 
 def breakable(text: str) -> Markup:
     """A name that may be broken into lines within its parts; escaped."""
-    return Markup(re.sub(r"([=,/_.])(?=\w|\[)", r"\1<wbr>", str(escape(printable(text)))))
+    return Markup(re.sub(r"([=,/])(?=\w|\[)", r"\1<wbr>", str(escape(printable(text)))))
 
 
 # --- data of charts

@@ -49,7 +49,6 @@ def cells_table(analysis: Analysis) -> Table:
         "Gap to best: test accuracy of the best cell minus this one's, with its 95% interval; p-values are corrected for all."
         if len(analysis.ranking) > 1
         else "",
-        "Train - test: training accuracy, as trained, minus test accuracy, in the last epoch.",
         *(f"Every cell has {columns[name][0]} {name}." for name in alike if columns[name][0]),
         *legend_lines(section),
     ]
@@ -177,9 +176,9 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, Table]:
     rows = []
     for metric, found in comparison.differences.items():
         ours = [formatting.summary(metric, cell.summary(metric)) for cell in (comparison.first, comparison.second)]
-        rows.append((metric, *ours, formatting.apart(metric, found)))
+        rows.append((formatting.metric_name(metric), *ours, formatting.apart(metric, found)))
     if comparison.images is not None:
-        rows.append(("test/accuracy, image by image", "", "", formatting.apart("test/accuracy", comparison.images)))
+        rows.append(("test accuracy, image by image", "", "", formatting.apart("test/accuracy", comparison.images)))
     sides = f"A: {comparison.names[0]}. B: {comparison.names[1]}."
     return (
         Table("results", "Results", ("metric", "A", "B", "A minus B"), tuple(rows), f"{sides} {comparison.warning}".strip()),

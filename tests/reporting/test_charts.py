@@ -11,7 +11,7 @@ import pytest
 from resnet_lit.reporting import bars, charts, figures, scatters, theme
 from resnet_lit.reporting.charts import Chart, Column
 
-HOSTILE = "<script>alert(1)</script>'\"]; datum"
+HOSTILE = "<script>alert(1)</script>'\"]; datum\x07\ufffe\udcff"  # the last three end the library that draws, or UTF-8
 RUN = {"mean": 0.9, "low": 0.89, "high": 0.91, "sd": 0.004, "n": 3}
 
 
@@ -72,6 +72,16 @@ def test_a_name_from_a_run_is_text_in_a_picture(written) -> None:
         picture = written[name].read_text()
         assert "<script" not in picture
         assert "&lt;script&gt;" in picture
+
+
+def test_a_figure_that_ends_the_library_is_named_and_the_others_are_drawn(tmp_path, monkeypatch) -> None:
+    complete = figures.complete
+    harmful = {"mark": "bar", "data": {"values": [{"a": "\x07"}]}, "encoding": {"y": {"field": "a", "type": "nominal"}}}
+    monkeypatch.setattr(figures, "complete", lambda chart: harmful if chart.name == "b" else complete(chart))
+    paths, (trouble,) = figures.write(every()[:3], tmp_path)
+    assert [path.stem for path in paths] == ["a", "c"]
+    assert trouble == "figures/b.svg (title): not drawn (the drawing library ended with SIGABRT)"
+    assert not (tmp_path / "figures" / "b.png").exists()
 
 
 def test_names_from_runs_stand_in_no_spec() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_runs import CLASSES, make_paper_run, make_run
 
-from resnet_lit.reporting import figures, page
+from resnet_lit.reporting import figures, markdown, page
 from resnet_lit.reporting.answers import Answers
 from resnet_lit.reporting.build import build
 
@@ -141,6 +141,45 @@ def test_what_is_left_out_is_named(tmp_path) -> None:
     text = written(tmp_path)
     assert "1 folder was left out" in text
     assert str(tmp_path / "edited") in text
+
+
+def test_a_run_whose_text_cannot_be_printed_is_named_and_shown_spelled_out(tmp_path) -> None:
+    make_run(tmp_path / "good", accuracy=0.8)
+    odd = make_run(tmp_path / "odd", {"data.batch_size": 64}, data=_data(classes=["a\x07b", *CLASSES[1:]]), name="x\udcff")
+    make_run(tmp_path / "torn", {"data.batch_size": 32}, timing={"total": "an hour"})
+    text = written(tmp_path)
+    assert f"<code>{odd}</code>: a class name holds characters that cannot be printed" in text
+    assert "TypeError" not in text.split("torn")[0]
+    assert "is not as a run writes it" in text  # the torn one is left out, the others are shown
+    one = written(odd)
+    assert "a\\x07b" not in one.split("chart-config")[0] or "\x07" not in one
+    assert "\x07" not in one
+
+
+def test_both_forms_rank_alike_where_a_cell_has_no_validation_part(tmp_path) -> None:
+    for size, val, test in ((32, 0.95, 0.90), (64, 0.94, 0.92), (128, None, 0.99)):
+        for seed in range(3):
+            metrics = {"train/accuracy": 1.0, "test/accuracy": test, "test/accuracy_last": test}
+            metrics |= {} if val is None else {"val/accuracy": val}
+            metrics = {key: value - seed / 1e4 * (size / 32) for key, value in metrics.items()}
+            values = {"data.batch_size": size, "data.validation": 0.0 if val is None else 0.1}
+            make_run(tmp_path / f"{size}-{seed}", values, seed=seed, metrics=metrics)
+    report = build([tmp_path])
+    text, plain = page.write(report, tmp_path / "report")[0].read_text(), "\n".join(markdown.lines(report))
+    for form in (text, plain):
+        assert "Ranked by validation accuracy, so the test set had no say in which cell is best." in form
+        assert "One cell held no validation images out" in form
+    names = ["batch_size=32", "batch_size=64", "batch_size=128"]
+    rows = re.findall(r'<tr class="(best)?"><th scope="row" class="first">(.*?)</th>', text.replace("<wbr>", ""))
+    assert [(best, name.split(" · ")[-2 if "validation" in name else -1]) for best, name in rows[:3]] == list(
+        zip(["best", "", ""], names, strict=True)
+    )
+    lines = [line for line in plain.replace("\\", "").splitlines() if line.startswith("| batch")]
+    assert [next(name for name in names if f"{name} " in line) for line in lines[:3]] == names
+    shown = [re.search(r"(?:yes|no) \(p [^)]*\)", row).group() for row in re.findall(r"<tr class.*?</tr>", text, re.DOTALL)[1:3]]
+    assert [re.search(r"(?:yes|no) \(p [^)]*\)", line.replace("&lt;", "<")).group() for line in lines[1:3]] == [
+        found.replace("&lt;", "<") for found in shown
+    ]
 
 
 def test_kinds_of_runs_have_a_section_each(tmp_path) -> None:

@@ -147,6 +147,11 @@
       const chart = read(figure);
       const details = figure.querySelector("details.data");
       details.addEventListener("toggle", () => details.open && tabulate(details, chart));
+      const folded = figure.closest("details:not([open])");
+      if (folded) {
+        folded.addEventListener("toggle", () => draw(figure, chart), { once: true }); // folded away it has no width
+        continue;
+      }
       await draw(figure, chart);
       await new Promise((resume) => setTimeout(resume)); // the page stays responsive between two charts
     }
