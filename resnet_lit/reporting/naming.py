@@ -85,8 +85,9 @@ def _texts(key: str, values: tuple[Any, ...], letters: Iterator[str], legend: di
     """Each value of a factor as names write it: short, and different for each."""
     brief = {show(value): _brief(key, value) for value in values}
     alike = Counter(brief.values())
+    words = {show(value) for value in values if isinstance(value, str)}
     for typed, text in brief.items():
-        if len(text) > (WORD if text.isidentifier() or text.startswith("…/") else VALUE) or alike[text] > 1:
+        if len(text) > (WORD if typed in words else VALUE) or alike[text] > 1:
             letter = next(letters)
             legend[letter] = f"{key}={printable(typed)}"
             brief[typed] = letter
