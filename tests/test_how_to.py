@@ -42,7 +42,7 @@ def test_a_command_of_the_page_trains(folder: Path, needed: str | None, command:
         pytest.importorskip(needed)
     python, option, module, *words = shlex.split(command)
     assert (python, option, module) == ("python", "-m", "resnet_lit.train")
-    narrow = [] if "model._target_" in command else NARROW
+    narrow = () if "model._target_" in command else NARROW
     record = run(load(*words, *LITTLE, *narrow))
     assert record["status"] == "finished", record["reason"]
 
