@@ -55,13 +55,13 @@ def main() -> None:
 
 def announcement(extra: str, free: int) -> str:
     """What is about to be installed, and how much that is."""
-    what = {"digits": "the package and what it needs to train", "dev": "the package and all that its tests need"}[extra]
-    lines = [f"installing {what} into .venv ({free / GIB:.0f} GiB are free here)"]
+    what = {"digits": "the package and what training needs", "dev": "the package and what its tests need"}[extra]
+    lines = [f"installing {what} into .venv ({free / GIB:.0f} GiB free)"]
     if sys.platform == "linux":
         disk, download, cuda = (f"{size / GIB:.1f} GiB" for size in (SIZES[extra], DOWNLOAD, CUDA))
-        lines.append(f"  about {disk} on disk, {cuda} of it for torch's CUDA libraries; {download} to download")
+        lines.append(f"  {disk} on disk, {cuda} of it CUDA libraries; {download} to download")
         if shutil.which("nvidia-smi") is None and not os.environ.get("PIP_EXTRA_INDEX_URL"):
-            lines.append(f"  no GPU? PIP_EXTRA_INDEX_URL=<index of torch's CPU builds> saves those {cuda} (docs/how-to.md)")
+            lines.append("  without a GPU, torch's CPU builds need less: see docs/how-to.md")
     return "\n".join(lines)
 
 
