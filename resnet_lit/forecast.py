@@ -38,6 +38,7 @@ OPTIMIZER_NUMBERS = 2  # kept for each parameter, where the optimizer is not kno
 # Keys that say how much a run does, or with which numbers, but not how long a step takes or how much memory it needs.
 _SAME_PACE = (
     *("name", "label", "seed", "protocol", "fresh", "resume", "progress", "debug", "weights", "label_smoothing"),
+    "weights_head",
     *("model.name", "model.max_parameters", "augment.name"),
     *("data.validation", "data.split_seed", "data.limit_train", "data.limit_validation", "data.limit_test"),
     *("data.test_fraction", "data.normalization", "trainer.max_epochs", "trainer.max_steps", "trainer.min_epochs"),
@@ -45,7 +46,7 @@ _SAME_PACE = (
     *("trainer.limit_test_batches", "trainer.overfit_batches", "trainer.fast_dev_run", "trainer.check_val_every_n_epoch"),
     "trainer.val_check_interval",
 )
-_SAME_PACE_GROUPS = ("scheduler.", "checkpoint.", "budget.", "sweep.")
+_SAME_PACE_GROUPS = ("parent.", "scheduler.", "checkpoint.", "budget.", "sweep.")
 _ON_OR_OFF = ("model.dropout", "optimizer.momentum", "optimizer.weight_decay")  # the amount costs nothing
 _FREE_OF_OPTIMIZER = ("optimizer.name", "optimizer.lr")
 # Optimizers whose step does the same work whatever the network has computed: they are timed apart from it.

@@ -23,7 +23,7 @@ def extended(config: Config, folder: Path, record: Record, max_epochs: object) -
     values["trainer"]["max_epochs"] = max_epochs
     total = from_mapping(values).trainer.max_epochs  # refuses what is no number
     said = f"trainer.max_epochs={show(max_epochs)}"
-    if records.is_held(folder):
+    if record["status"] == "running" and records.is_held(folder):
         raise Busy(records.busy_text(folder))
     if record["status"] == "diverged":
         raise FolderError(f"{said}: {folder} has diverged; there is nothing to continue")
@@ -90,10 +90,10 @@ def checkpoint_of(parent: Parent) -> Path:
     return path
 
 
-def copy_curves(parent: Parent, to: Path, size: int) -> None:
-    """Begin metrics.csv with the first `size` bytes of the parent's: the curves of the new run are whole."""
+def curves_of(parent: Parent, size: int) -> bytes:
+    """The first `size` bytes of the parent's metrics.csv, which the new run's begins with. Raises FolderError where it is cut."""
     source = Path(str(parent.folder)) / records.METRICS
     content = source.read_bytes()[:size] if source.is_file() else b""
     if len(content) < size:
-        raise FolderError(f"{source}: is shorter than when the run ended; the curves of the new run would have a gap")
-    to.write_bytes(content)
+        raise FolderError(f"{source}: is shorter than when the run ended ({len(content):,} of {size:,} bytes); restore it")
+    return content

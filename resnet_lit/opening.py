@@ -38,6 +38,8 @@ def header(config: Config, record: Record, folder: Path, compiled: str | None, s
         "device": f"{where}, {threads}, {how}",
         "record": f"{folder}",
     }
+    if config.parent.folder is not None:
+        lines["continues"] = f"{config.parent.folder}, from epoch {config.parent.resumed_at_epoch}"
     if state is not None:
         lines["resuming"] = f"from step {state['global_step']:,}"
     return [printable(f"{name:<9} {text}") for name, text in lines.items()]

@@ -38,6 +38,7 @@ from resnet_lit.data import sources
 from resnet_lit.data.paths import request
 from resnet_lit.datamodule import ImageData
 from resnet_lit.forecast import Extent, OptimizerCost, Pace, limited
+from resnet_lit.parent import Parent
 from resnet_lit.record import METRICS, Record
 from resnet_lit.schema import Config, Scheduler, from_mapping
 from resnet_lit.typed import Refused
@@ -281,6 +282,8 @@ def _shortened(config: Config, extent: Extent, batches: int, evaluated: int, epo
         compile=extent.compile or False,  # type: ignore[arg-type]
         progress="none",
         weights=None,
+        weights_head=None,
+        parent=Parent(),
         data=data,
         optimizer=dataclasses.replace(config.optimizer, lr=min(config.optimizer.lr, 1e-6)),
         scheduler=Scheduler(),

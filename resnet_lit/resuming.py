@@ -41,7 +41,7 @@ def resumed(
     """The config and folder of the run to train, and the identity that its record gives (None for a new run).
 
     path: the folder of a run, or a checkpoint in it. changes: values of BESIDE by dotted key; with trainer.max_epochs it is a new
-    run, in `new_folder` or below outputs/. Raises Refused.
+    run, in `new_folder` or below outputs/, and `fresh` may stand there too. Raises Refused.
     """
     folder, changes = run_folder(path), dict(changes or {})
     config, record = config_of(folder), records.read(folder) or {}
@@ -71,15 +71,18 @@ def resumption(line: CommandLine) -> tuple[Config, Path, str | None] | None:
     path = values.pop("resume", "null")
     if path == "null":
         return None
-    others = [word for word in line.overrides if word.partition("=")[0].lstrip("+") not in ("resume", "hydra.run.dir", *BESIDE)]
+    known = ("resume", "hydra.run.dir", *BESIDE, *(["fresh"] if MORE in values else []))
+    others = [word for word in line.overrides if word.partition("=")[0].lstrip("+") not in known]
     others += ["-m"] if line.multirun else []
     others += ["--cfg"] if "--cfg" in line.options else []
     others += line.source.options() if line.source != PACKAGE else []
     if others:
         raise ConfigError(
-            f"resume={path}: uses that run's own config, and takes {', '.join(BESIDE)} alone beside it, and hydra.run.dir with "
-            f"{MORE}; leave out {' '.join(others)}"
+            f"resume={path}: uses that run's own config, and takes {', '.join(BESIDE)} alone beside it (with {MORE} also "
+            f"hydra.run.dir and fresh); leave out {' '.join(others)}"
         )
     new_folder = values.pop("hydra.run.dir", None)
-    changes = {key: None if value == "null" else spelled(value) if key == MORE else value for key, value in values.items()}
+    changes = {
+        key: None if value == "null" else spelled(value) if key in (MORE, "fresh") else value for key, value in values.items()
+    }
     return resumed(path, changes, new_folder)

@@ -152,6 +152,7 @@ def train(
     resumed = checkpoints.newest(folder)
     if resumed is not None and resumed[1]:
         log.warning("%s; going on from %s", resumed[1], resumed[0])
+    curves = None  # the rows of metrics.csv of a run that this one continues
     continues = resumed is None and config.parent.checkpoint is not None
     start = resumed[0] if resumed else more_epochs.checkpoint_of(config.parent) if continues else None
 
@@ -164,8 +165,9 @@ def train(
         raise ConfigError("data.image_size=null: the images are not square (try data.image_size=32)")
     seed_everything(config.seed, verbose=False)
     network = build_network(config.model, len(data.source.classes), channels, size)
+    loaded = None
     if config.weights is not None and start is None:
-        log.info("%s", start_from(network, config.weights, new_head=config.weights_head == "new"))
+        loaded = start_from(network, config.weights, new_head=config.weights_head == "new")
     length = run_length(config, len(data.train_indices))
     state = checkpoints.load(start) if start else None
     if state is not None and state["resnet_lit"]["data"]["hash"] != data.source.hash:
@@ -213,6 +215,7 @@ def train(
     mine = [*watching, *(entry for entry in map(_build, config.callbacks.values()) if entry is not None)]
     if state is not None and continues:
         check_can_continue(state, mine)
+        curves = more_epochs.curves_of(config.parent, state["written"]["metrics"])
         mine.append(Seam(state["metrics"]["lr"]))
     if config.data.batch_size % max(1, _processes(config)):
         raise ConfigError(
@@ -237,9 +240,11 @@ def train(
         for line in header(config, outcome, folder, mode, state):
             log.info("%s", line)
     if trainer.is_global_zero:
+        if loaded is not None:
+            log.info("%s", printable(loaded))
         checkpoints.prepare(folder, resumed[0] if resumed else None)
-        if written and continues:
-            more_epochs.copy_curves(config.parent, metrics.path, written["metrics"])
+        if curves is not None:
+            metrics.path.write_bytes(curves)
         cut_back(metrics.path, written["metrics"] if written else 0)
         for logger in loggers:
             if isinstance(logger, RunLogger):

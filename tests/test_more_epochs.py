@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from tests_support import TINY, files_of, start, tensors_equal, wait_for
 from resnet_lit import record as records
 from resnet_lit.command_line import read_train
 from resnet_lit.config import load
+from resnet_lit.forecast import forecast, pace_key
 from resnet_lit.planning import _as_it_stands, plan
+from resnet_lit.rehearsal import _extents, rehearse
 from resnet_lit.results import table
 from resnet_lit.resuming import config_of, resumed, resumption
 from resnet_lit.run import resume, run
@@ -206,6 +209,9 @@ def test_what_cannot_be_continued_is_one_line(place: Path, tmp_path) -> None:
     kept = changed(place / "two", tmp_path / "kept")
     (kept / "checkpoints" / "last.ckpt").unlink()
     assert "checkpoint.keep=all" in refusal(kept)
+    cut = changed(place / "one", tmp_path / "cut")
+    (cut / "metrics.csv").write_text("step,epoch\n")
+    assert "cut/metrics.csv: is " in refusal(cut)
     stopped = changed(place / "one", tmp_path / "stopped")
     state = torch.load(stopped / "checkpoints" / "last.ckpt", weights_only=True)
     torch.save({**state, "should_stop": True}, stopped / "checkpoints" / "last.ckpt")
@@ -228,6 +234,7 @@ def test_the_command_takes_a_short_list_of_words_beside_resume(place: Path, tmp_
         (["trainer.max_epochs=2", "optimizer.lr=1", "data.root=x"], "leave out optimizer.lr=1"),
         (["trainer.max_epochs=2", "-m"], "leave out -m"),
         (["--cfg=job"], "leave out --cfg"),
+        (["fresh=true"], "leave out fresh=true"),
         (["hydra.run.dir=other"], "hydra.run.dir=other: a run is resumed in its own folder; leave it out"),
         (["progress=loud"], "progress=loud: must be one of auto, rich, plain, none (try progress=auto)"),
     ):
@@ -246,8 +253,20 @@ def test_the_command_takes_a_short_list_of_words_beside_resume(place: Path, tmp_
     assert "max_epochs=2" in table(standings_below(Path("outputs")))
     config, folder, _ = resumption(read_train(words))
     assert [(run.folder, run.status) for run in plan([(config, folder)])] == [(made.relative_to(tmp_path), "finished")]
-    config, folder, _ = resumption(read_train([*words[:1], "trainer.max_epochs=3"]))
+    config, folder, _ = resumption(read_train([*words[:1], "trainer.max_epochs=3", "fresh=true"]))
+    assert config.fresh
     assert _as_it_stands(config, folder).steps_done == 3
+
+
+def test_a_forecast_is_that_of_the_epochs_that_are_left(place: Path, tmp_path) -> None:
+    """A rehearsal begins anew, without the parent's checkpoint, and runs that differ in their parents are rehearsed once."""
+    (tmp_path / "rehearsal").mkdir()
+    config, folder, _ = resumed(place / "one", {"trainer.max_epochs": 3})
+    assert pace_key(config) == pace_key(config_of(place / "one"))
+    (extent,) = _extents([config])
+    pace = rehearse(config, extent, tmp_path / "rehearsal", batches=1, evaluated=1, epochs=2, whole=False, since=time.time())
+    whole, rest = (forecast(config, extent, pace, steps) for steps in (0, _as_it_stands(config, folder).steps_done))
+    assert rest.seconds["training"] == pytest.approx(whole.seconds["training"] * 2 / 3)
 
 
 def test_a_report_holds_a_continued_run_apart_from_one_trained_at_once(place: Path) -> None:
