@@ -16,7 +16,7 @@ from resnet_lit.data.loader import BatchLoader
 from resnet_lit.data.paths import request
 from resnet_lit.data.split import limit, split
 from resnet_lit.plugins import locate
-from resnet_lit.schema import AUGMENT, Config
+from resnet_lit.schema import AUGMENT, Config, Data
 from resnet_lit.schema import Augment as AugmentConfig
 
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
@@ -102,6 +102,8 @@ class ImageData(LightningDataModule):
         elif folder is not None:
             why = "data.validation=0" if self.config.protocol == "holdout" else "protocol=paper chooses on the test set"
             found.append(f"data: {folder}/ is not used: {why}")
+        if self.config.data.test_fraction != Data.test_fraction and self.source.test_origin == "given":
+            found.append(f"data: data.test_fraction={self.config.data.test_fraction:g} is not used: the data have a test part")
         spellings: dict[str, str] = {}
         for name in self.source.classes:
             if (other := spellings.setdefault(name.casefold(), name)) != name:

@@ -57,7 +57,7 @@ def recognise(paths: Collection[str]) -> str | None:
         for suffix in ("", ".bin", ".mat"):
             if {f"{name}{suffix}" for name in ("train", "test")} <= names and (suffix == ".bin" or f"meta{suffix}" in names):
                 return f"is CIFAR-100, which is not read: only CIFAR-10 is read as published; {SORTED}"
-    return _unsorted(paths) or _packed(paths)
+    return _unsorted(paths) or _misnamed(paths) or _packed(paths)
 
 
 def recognise_file(path: Path) -> str | None:
@@ -74,6 +74,18 @@ def _packed(paths: Collection[str]) -> str | None:
                 lone = len(paths) == 1
                 return f"{'is' if lone else f'holds {path}, which is'} {what}: {UNPACK}"
     return None
+
+
+def _misnamed(paths: Collection[str]) -> str | None:
+    """Images in folders of classes, but in parts that are called otherwise than train/."""
+    tops = sorted({path.split("/")[0] for path in paths if path.count("/") >= 2 and is_image(path.rpartition("/")[2])})
+    if not tops:
+        return None
+    few = ", ".join(f"{top}/" for top in tops[:4]) + (", …" if len(tops) > 4 else "")
+    return (
+        f"has images in folders of classes in {few}, but none in train/: call the parts train/, test/ and val/ "
+        f"(or name one of them, {tops[0]}, in data.root)"
+    )
 
 
 def _unsorted(paths: Collection[str]) -> str | None:

@@ -268,12 +268,15 @@ def _decode(
     for name, part in layout.parts.items():
         writer.put(f"{name}_labels", part.labels)
     everything = [name.removeprefix(prefix) for name in files] if found.form == "archive" else leftovers.files_below(found.path)
+    empty = sorted(
+        {*_below(prefix, folders)} & {*tree.VALIDATION} - {layout.validation_folder} - {p.split("/")[0] for p in everything}
+    )
     return {
         "classes": layout.classes,
         "variant": cifar10.variant_of(formats) if kind == "cifar10" else "folder",
         "test_origin": origin,
         "validation_folder": layout.validation_folder,
-        "left_out": leftovers.describe(everything, paths),
+        "left_out": [*leftovers.describe(everything, paths), *(f"{name}/ (no image)" for name in empty)],
     }
 
 

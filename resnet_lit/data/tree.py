@@ -84,6 +84,8 @@ def scan(root: Path) -> tuple[list[File], list[str]]:
     for top in tops:
         if top:
             folders.append(top.rstrip("/"))
+        if top.rstrip("/") in VALIDATION:  # so that a part whose images are not sorted is refused, and one without any is not
+            files += [File(f"{top}{name}", 0, 0) for name in _images(root / top)]
         for folder in _folders(root / top):
             folders.append(f"{top}{folder}")
             with os.scandir(root / top / folder) as entries:
@@ -154,7 +156,7 @@ def arrange(paths: Iterable[str], folders: Iterable[str], *, least: int = 2) -> 
         if (other := shown.setdefault(class_name(name), name)) != name:
             raise Unusable(f"the class folders {other!a} and {name!a} show the same name: put their images into one")
     tops = {text.partition("/")[0] for text in (*paths, *folders)} if split else set()
-    validation_folders = [name for name in VALIDATION if name in tops]
+    validation_folders = [name for name in VALIDATION if name in tops and any(path.startswith(f"{name}/") for path in paths)]
     if len(validation_folders) > 1:
         raise Unusable(f"holds {'/ and '.join(validation_folders)}/: which is the validation part? Keep one of them")
     others = {top: _beside(paths, folders, top, shown) for top in ("test", *validation_folders) if top in tops}

@@ -33,6 +33,11 @@ FORMS: dict[str, tuple[tuple[str, ...], str]] = {
         ("cat_1.jpg", "dog_1.jpg", "labels.csv"),
         "in the folder itself, not in folders of classes (the labels are perhaps in labels.csv",
     ),
+    "capitals": (
+        ("Train/cat/1.jpg", "Test/cat/1.jpg"),
+        "in Test/, Train/, but none in train/: call the parts train/, test/ and val/",
+    ),
+    "no_train": (("test/cat/1.jpg", "val/dog/1.jpg", "readme.txt"), "in test/, val/, but none in train/: call the parts"),
     "train_itself": (("train/cat_1.jpg", "train/dog_1.jpg"), "in train/ itself, not in folders of classes: sort them"),
 }
 

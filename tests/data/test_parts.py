@@ -85,7 +85,21 @@ def test_a_validation_part_that_does_not_fit_is_named(make_tree, refusal, tmp_pa
     both = refusal("folder", make_tree(tmp_path / "c", {**SPLIT, "valid/cat": 1}))
     assert "holds val/ and valid/: which is the validation part?" in both
     assert "val/ holds no class folder: sort its images" in refusal("folder", make_tree(tmp_path / "d", {**PETS, "val": 2}))
-    assert "val/cat: holds no image" in refusal("folder", make_tree(tmp_path / "e", {**PETS, "val/cat": 0}))
+    assert "val/cat: holds no image" in refusal("folder", make_tree(tmp_path / "e", {**PETS, "val/cat": 0, "val/dog": 1}))
+
+
+@pytest.mark.parametrize("form", ["tree", "archive"])
+def test_a_folder_without_images_is_no_validation_part(make_tree, pack, load, tmp_path, form) -> None:
+    root = make_tree(tmp_path / "pets", {**PETS, "val/cat": 0, "dev/scripts": 0})
+    (root / "dev/scripts/run.py").write_text("x")
+    data = load("folder", root if form == "tree" else pack(root, tmp_path / "pets.tar.gz"))
+    assert data.validation_folder is None
+    assert data.left_out == ("dev/ (1 file)", "val/ (no image)")
+
+
+def test_a_test_fraction_that_changes_nothing_is_said(make_tree, image_data, tmp_path) -> None:
+    data = image_data(make_tree(tmp_path / "pets", PETS), "data.test_fraction=0.4")
+    assert data.notes() == ["data: data.test_fraction=0.4 is not used: the data have a test part"]
 
 
 def test_a_validation_part_beside_no_test_part(make_tree, image_data, tmp_path) -> None:

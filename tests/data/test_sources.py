@@ -270,6 +270,10 @@ def test_digits(load) -> None:
     assert np.allclose(share, 0.2, atol=0.01)
 
 
+def test_a_root_for_the_digits_is_refused_and_not_passed_over(refusal, tmp_path) -> None:
+    assert "data=digits reads no files; leave it out, or use data=folder" in refusal("digits", tmp_path)
+
+
 def test_missing_scikit_learn_is_one_line(refusal, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     text = refusal("digits", None, key="data=digits: ")
