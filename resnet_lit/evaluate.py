@@ -69,6 +69,8 @@ def _parse(words: list[str]) -> tuple[str, str, bool, str | None, list[str]]:
     for word in words:
         name, _, value = word.partition("=")
         if name == "run":
+            if run and run != value:
+                raise ConfigError(f"{word}: one run at a time; leave out run={run}")
             run = value
         elif name == "part":
             part = value

@@ -95,6 +95,8 @@ def _parse(words: list[str]) -> tuple[str, list[str], dict[str, str], bool]:
     for word in words:
         name, equals, value = word.partition("=")
         if name == "run":
+            if run and run != value:
+                raise ConfigError(f"{word}: one run at a time; leave out run={run}")
             run = value
         elif name in options and equals:
             options[name] = value

@@ -99,6 +99,19 @@ class Preflight(Callback):
         progress.open()
 
 
+def require(source: Source, overrides: Sequence[str]) -> None:
+    """Raise ConfigError where the folder of --config-path has no config that has runs checked before they start."""
+    if source.path is None:
+        return
+    with own_hydra(source) as hydra:
+        config = hydra.compose_config(source.name, list(overrides), RunMode.MULTIRUN, with_log_configuration=False)
+    if "preflight" not in (config.hydra.callbacks or {}):
+        raise ConfigError(
+            f"--config-path={source.path}: must be a copy of the package's conf/, with its hydra.callbacks; "
+            "--config-dir adds configs of your own to those of the package"
+        )
+
+
 def cells_of(overrides: Sequence[str], source: Source = PACKAGE, *, multirun: bool = False) -> list[Cell]:
     """What a command line would run, and where: one cell, or those of a multirun. Raises Refused."""
     words = list(overrides)

@@ -96,6 +96,7 @@ def main() -> None:
             status = closing.single(run(config, folder, command=_command(), known_as=known_as), folder)
         else:
             check_name(line.source, CONF, line.overrides)
+            preflight.require(line.source, line.overrides)
             own_presets()
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=CONFIG_NAME)(task)()
             if _raised:

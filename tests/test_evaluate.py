@@ -31,6 +31,7 @@ from resnet_lit.typed import Refused
         (["run=x", "part=half"], "part=half: must be one of test, validation, train, all"),
         (["run=x", "seed=3"], "seed=3: no such word here"),
         (["run=x"], "run=x: holds no run"),
+        (["run=x", "run=y"], "run=y: one run at a time; leave out run=x"),
     ],
 )
 def test_words(command, words, said) -> None:
@@ -43,6 +44,7 @@ def test_what_is_not_said_of_the_data_is_as_the_run_had_it() -> None:
     config = load(*TINY, "data.batch_size=7")
     assert data_config(config, []).data == config.data
     moved = data_config(config, ["data.root=/elsewhere"]).data
+    assert data_config(config, ["data.root=Tom's photos, фото"]).data.root == "Tom's photos, фото"
     assert (moved.root, moved.name, moved.limit_test) == ("/elsewhere", "digits", 64)
     other = data_config(config, ["data=cifar10"]).data
     assert (other.name, other.limit_test) == ("cifar10", None)
