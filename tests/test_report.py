@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -102,6 +103,22 @@ def test_damaged_edited_and_hostile_folders_are_named_or_escaped(tmp_path: Path,
         assert "schema_version" in made.replace("\\", "")
     cells = next((folder / "tables").glob("cells-*.tex")).read_text()
     assert r"\textbar{} \textasciigrave{}x\textasciigrave{} \& 50\% \_\allowbreak{}\$\textbackslash{}" in cells
+
+
+def test_a_folder_whose_name_is_no_text_is_named_and_stops_nothing(tmp_path: Path, capsys, monkeypatch) -> None:
+    make_run(tmp_path / "good")
+    try:
+        odd = make_run(tmp_path / os.fsdecode(b"caf\xe9\x07"), {"data.batch_size": 64})
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    status, out, err = run(capsys, monkeypatch, str(tmp_path))
+    assert status == 0
+    assert out.startswith("2 runs in 2 cells")
+    assert err.startswith(f"{tmp_path}/caf\\xe9\\x07: its folder's name holds characters that cannot be printed")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "caf\\xe9\\x07" in page
+    assert 'href="../caf%E9%07"' in page  # the link works
+    assert str(odd) not in page
 
 
 @pytest.mark.parametrize(

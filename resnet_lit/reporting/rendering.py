@@ -71,7 +71,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("resnet_lit.reporting", "templates"),
         autoescape=True,
-        finalize=lambda value: printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        finalize=_finalize,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -96,6 +96,11 @@ def _environment() -> Environment:
     }
     environment.tests["verdict"] = lambda text: text in VERDICTS
     return environment
+
+
+def _finalize(value: Any) -> Any:
+    """What a template prints, before it is escaped: text and paths on one line, in characters that can be printed."""
+    return printable(str(value)) if isinstance(value, str | Path) and not isinstance(value, Markup) else value
 
 
 def _text(name: str) -> str:
