@@ -32,6 +32,7 @@ from rich.table import Table
 from resnet_lit import record as records
 from resnet_lit.config import load
 from resnet_lit.escaping import rich_text
+from resnet_lit.formatting import percent
 from resnet_lit.printable import printable
 from resnet_lit.run import config_of
 from resnet_lit.run_path import folder_and_weights
@@ -241,8 +242,8 @@ def report(found: dict[str, Any]) -> str:
     for name in ("class", "images", "accuracy", "most often taken for"):
         rows.add_column(name, justify="right" if name in ("images", "accuracy") else "left")
     for row in found["classes"]:
-        other = f"{row['taken_for']} ({row['how_often']:.1%})" if row["taken_for"] else ""
-        rows.add_row(rich_text(row["name"]), f"{row['images']:,}", f"{row['accuracy']:.2%}", rich_text(other))
+        other = f"{row['taken_for']} ({percent(row['how_often'], 1)})" if row["taken_for"] else ""
+        rows.add_row(rich_text(row["name"]), f"{row['images']:,}", percent(row["accuracy"]), rich_text(other))
     console = Console(width=None if sys.stdout.isatty() else 200)
     with console.capture() as capture:
         console.print(rows)
@@ -250,8 +251,9 @@ def report(found: dict[str, Any]) -> str:
         [
             printable(f"{found['run']}, {found['checkpoint']}"),
             f"{data['variant']} {data['hash'][:10]}, {data['part']}: {data['images']:,} images",
-            f"accuracy {found['accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%}, for other images of the same kind)",
-            f"loss {found['loss']:.4f}, expected calibration error {found['calibration_error']:.2%}",
+            f"accuracy {percent(found['accuracy'])}  (95% interval {percent(low)} to {percent(high)}, "
+            "for other images of the same kind)",
+            f"loss {found['loss']:.4f}, expected calibration error {percent(found['calibration_error'])}",
             "",
             "\n".join(line.rstrip() for line in capture.get().splitlines()),
             *_of_few(found),

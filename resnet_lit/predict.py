@@ -32,6 +32,7 @@ from resnet_lit.data.decode import decode
 from resnet_lit.data.errors import Unusable
 from resnet_lit.data.tree import is_hidden, is_image
 from resnet_lit.escaping import rich_text
+from resnet_lit.formatting import percent
 from resnet_lit.printable import printable
 from resnet_lit.typed import ConfigError, Refused
 
@@ -174,7 +175,7 @@ def _print(answers: list[Answer], form: str) -> None:
         rows.add_column("probability", justify="right")
         for answer in answers:
             for place, (name, p) in enumerate(answer.top):
-                rows.add_row(rich_text("" if place else answer.file), rich_text(name), f"{p:.1%}")
+                rows.add_row(rich_text("" if place else answer.file), rich_text(name), percent(p, 1))
         Console(width=None if sys.stdout.isatty() else 1000).print(rows)
 
 

@@ -135,7 +135,7 @@ def summary(study: Study, wanted: int) -> str:
     """How many trials have a value, and the best of them. wanted: how many are to have one."""
     valued: list[Any] = [trial for trial in study.trials if trial.value is not None]
     lines = [
-        f"search {study.study_name}: {len(valued)} of {wanted} trials" + ("" if len(valued) >= wanted else "; type it again")
+        f"search {study.study_name}: {len(valued)} of {wanted} trials" + ("" if len(valued) >= wanted else "; rerun the command")
     ]
     if valued:
         best = max(valued, key=lambda trial: trial.value)

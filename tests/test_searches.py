@@ -56,7 +56,7 @@ def test_a_question_has_a_study_of_its_own() -> None:
 
 def test_the_best_is_said(tmp_path: Path) -> None:
     study = _load(f"sqlite:///{tmp_path}/searches.db", "question")
-    assert summary(study, 2) == "search question: 0 of 2 trials; type it again"
+    assert summary(study, 2) == "search question: 0 of 2 trials; rerun the command"
     study.add_trials([trial(0.1, TrialState.COMPLETE, 0.5), trial(0.2, TrialState.COMPLETE, 0.75)])
     lines = summary(study, 2).splitlines()
     assert lines[0] == "search question: 2 of 2 trials"
@@ -84,7 +84,7 @@ def test_a_search_typed_again_completes_to_n_trials_and_one_that_fails_ends_noth
     first = start(*search, cwd=tmp_path)
     output = first.communicate()[0]
     assert first.returncode == 1, output
-    assert "1 of 2 trials; type it again" in output
+    assert "1 of 2 trials; rerun the command" in output
     second = start(*search, "hydra.sweeper.n_trials=3", cwd=tmp_path)
     output = second.communicate()[0]
     assert second.returncode == 0, output
