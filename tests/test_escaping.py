@@ -17,14 +17,17 @@ from made_runs import CLASSES, make_run
 from rich.console import Console
 from rich.table import Table
 
-from resnet_lit import board, report, results
+from resnet_lit import board, evaluate, live, plan, predict, report, results
 from resnet_lit.escaping import latex, markdown, markdown_code, printable_data, rich_text
+from resnet_lit.planning import Planned
 from resnet_lit.printable import printable
-from resnet_lit.standing import stand
+from resnet_lit.schema import Config
+from resnet_lit.standing import Standing, stand
 
 BYTE = os.fsdecode(b"\xff")  # of a file name that is not UTF-8
 NASTY = f"[bold]a[/x] |`b`| *c* <i>&d $e^2 \\f\x07 g\nh {BYTE} 50%_#~\"'"
 SHOWN = printable(NASTY)
+IN_A_PATH = NASTY.replace("/", "")
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +148,33 @@ def test_tensorboard_calls_a_run_by_a_name_that_a_folder_can_have(runs: Path, tm
 def test_data_keeps_its_shape() -> None:
     given = {"a\x07": ["b\n", {"c": 1.5, "d": None}]}
     assert json.dumps(printable_data(given)) == json.dumps({"a\\x07": ["b\\x0a", {"c": 1.5, "d": None}]})
+
+
+def test_evaluate_and_predict_show_a_class_of_that_name(capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"variant": "folder", "hash": "0" * 64, "part": "test", "images": 2}
+    row = {"name": NASTY, "images": 2, "accuracy": 0.5, "taken_for": NASTY, "how_often": 0.5}
+    found = {"run": NASTY, "checkpoint": "best.ckpt", "data": data, "accuracy": 0.5, "interval": [0.1, 0.9], "loss": 1.0}
+    said = evaluate.report({**found, "calibration_error": 0.1, "classes": [row]})
+    assert said.count(SHOWN) == 3
+    answers = [predict.Answer(NASTY, ((NASTY, 0.75),))]
+    for form, times in (("table", 2), ("csv", 0)):
+        predict._print(answers, form)
+        said = capsys.readouterr().out
+        assert said.count(SHOWN) == times
+    assert [SHOWN, SHOWN, "0.750000"] in list(csv.reader(io.StringIO(said)))
+
+
+def test_what_a_sweep_shows_while_it_runs_is_text(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = live.Progress([], {}, NASTY, "plain")
+    shown.runs = [Standing(runs / IN_A_PATH, "running", beat={"metrics": {}}), stand(runs / "bad")]
+    console = Console(width=300, file=io.StringIO())
+    console.print(shown._picture())
+    assert SHOWN in console.file.getvalue()  # the sweep's name
+    assert f"{printable(IN_A_PATH)}  " in console.file.getvalue()  # the run that is being trained
+    shown._say(shown.runs[1])
+    assert SHOWN in capsys.readouterr().out
+
+
+def test_plan_shows_a_folder_of_that_name(tmp_path: Path) -> None:
+    run = Planned(Config(), tmp_path / IN_A_PATH, "finished", 0, None)
+    assert printable(IN_A_PATH) in plan.table([run], 1)
