@@ -284,7 +284,7 @@ def _path(value: str, sweeps: bool) -> str:
             return value if _is_grammar(value) else quoted(value)
         if sweeps and (re.match(r"(choice|glob|range|sort|shuffle)\(", value) and _is_grammar(value)):
             return value
-        if sweeps and "," in value:
+        if sweeps and "," in value and all(part.strip() for part in value.split(",")):
             return ",".join(_element(part) for part in value.split(","))
     return quoted(value)
 

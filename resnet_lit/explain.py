@@ -10,6 +10,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 
 from resnet_lit.command_line import PACKAGE, Source
 from resnet_lit.hydra_session import own_hydra
@@ -29,6 +30,12 @@ def explain(error: Exception, words: Sequence[str], source: Source = PACKAGE) ->
         root = root.__cause__
     if isinstance(root, Refused):  # by one of our resolvers
         return str(root)
+    for word in words:
+        try:
+            OverridesParser.create().parse_override(word)
+        except HydraException as unreadable:
+            why = str(unreadable).splitlines()[0].partition(" expecting {")[0]
+            return f"{word}: cannot be read ({why}); check its commas, brackets and quotes"
     extra = [word for word in words if word.lstrip("+").startswith("hydra.searchpath")]
     try:
         with own_hydra(source):

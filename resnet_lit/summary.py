@@ -30,7 +30,7 @@ def summary(config: Config) -> str:
 def main() -> None:
     """The command."""
     words = sys.argv[1:]
-    if not words or words[0] in ("-h", "--help"):
+    if not words or {"-h", "--help"} & {*words}:
         print(__doc__)
         sys.exit(0)
     try:

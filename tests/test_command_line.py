@@ -132,6 +132,7 @@ def test_grammar_keeps_its_meaning(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("data.root=Tom's,plain", ["Tom's", "plain"]),
         ("name=один,два", ["один", "два"]),
         ("data.root=фото", ["фото"]),
+        ("data.root=photos,", ["photos,"]),
         ("name=R&D", ["R&D"]),
         ("name=1.10", ["1.10"]),
         ("+callbacks.mine.note=a#b", ["a#b"]),

@@ -20,6 +20,8 @@ REFUSED = {
     "bach_size=64": "bach_size=64: unknown key: did you mean data.batch_size?",
     "optimzer=adam": "optimzer=adam: unknown key: did you mean optimizer?",
     "optimizer=adamm": "optimizer=adamm: no such optimizer: did you mean adam?",
+    "seed=[0,1": "seed=[0,1: cannot be read (",
+    "data.batch_size=range(1,": "data.batch_size=range(1,: cannot be read (",
     "epochs=10": "epochs=10: unknown key: did you mean trainer.max_epochs?",
     "trainer.epochs=10": "trainer.epochs=10: unknown key: did you mean trainer.max_epochs?",
     "lr=0.1": "lr=0.1: unknown key: did you mean optimizer.lr?",
