@@ -47,8 +47,8 @@ def findings(report: Report) -> Findings:
 def _counted(report: Report, statuses: list[str]) -> str:
     count = Counter(statuses)
     other = [f"{number} {status}" for status, number in count.most_common() if status != "finished"]
-    finished = f"{count['finished'] or 'none'} finished"
-    said = f"{counted(len(statuses), 'run')}: {listed([finished, *other])}."
+    runs, finished = counted(len(statuses), "run"), f"{count['finished'] or 'none'} finished"
+    said = f"{runs}: {listed([finished, *other])}." if other else f"{runs}, all finished." if len(statuses) > 1 else f"{runs}."
     kinds = len(report.sections)
     return said + (
         f" They fall into {kinds} groups by data and protocol, which do not compare with each other." if kinds > 1 else ""
@@ -104,7 +104,7 @@ def _p(pair: Pair) -> str:
 
 
 def _some(part: int, whole: int) -> str:
-    return f"all {whole} others" if part == whole else f"{part} of the {whole} others"
+    return ("both others" if whole == 2 else f"all {whole} others") if part == whole else f"{part} of the {whole} others"
 
 
 def _effect(effect: Effect) -> str:
