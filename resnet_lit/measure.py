@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Trainer
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from resnet_lit.callbacks.best import copied, same_weights
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.images import captioned_grid, confusion_picture, most_confident_mistakes
 from resnet_lit.callbacks.loggers import RunLogger
@@ -23,8 +24,11 @@ RESULTS = ("test/accuracy", "test/accuracy_last", "test/loss", "val/accuracy", "
 
 
 def validate_at_the_end(trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics, saver: Checkpoints) -> None:
-    """A run that stopped between two validations validates once more: its last weights are among those chosen from."""
-    if saver.monitor is None or (saver.best is not None and metrics.evaluated_at == trainer.global_step):
+    """A run that stopped between two validations, or whose callbacks changed the weights since, validates once more: its last
+    weights are among those chosen from.
+    """
+    evaluated = saver.best is not None and metrics.evaluated_at == trainer.global_step
+    if saver.chooser.monitor is None or (evaluated and saver.chooser.was_evaluated(module)):
         return
     trainer.validate(module, datamodule=data, verbose=False)
     saver.save_last(trainer)
@@ -39,10 +43,12 @@ def measure(
         for name in ("loss", "accuracy")
         if f"train/{name}_epoch" in metrics.latest
     }
+    saver.under_test = copied(module) if saver.chooser.exchanged else None
     last = _test(trainer, module, data, metrics)
     chosen = last
-    if saver.best is not None and saver.best["step"] != trainer.global_step:
-        module.load_state_dict(saver.best["state_dict"])
+    if saver.best is not None and not same_weights(saver.best["state_dict"], saver.under_test or module.state_dict()):
+        saver.under_test = saver.best["state_dict"]
+        module.load_state_dict(saver.under_test)
         chosen = _test(trainer, module, data, metrics)
     for name in ("accuracy", "loss"):
         results[f"test/{name}"] = chosen[f"test/{name}"]

@@ -5,49 +5,47 @@ from __future__ import annotations
 from resnet_lit import lean  # noqa: F401
 
 # isort: split
-import inspect
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins.environments import SLURMEnvironment
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from resnet_lit import checkpoints, devices, measure, more_epochs
 from resnet_lit.allocator import keep_freed_memory
+from resnet_lit.callbacks.best import BestWeights
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.compilation import Compilation, compile_mode
 from resnet_lit.callbacks.images import ShowImages
 from resnet_lit.callbacks.interrupt import Interrupt
 from resnet_lit.callbacks.loggers import RunLogger
 from resnet_lit.callbacks.metrics import Metrics, cut_back
+from resnet_lit.callbacks.optimizer_mode import OptimizerMode
 from resnet_lit.callbacks.plateau import Plateau
 from resnet_lit.callbacks.progress import ShowProgress
 from resnet_lit.callbacks.seam import Seam, check_can_continue
-from resnet_lit.callbacks.tensorboard import TensorBoard
-from resnet_lit.callbacks.timing import NoProfiler, Timing
+from resnet_lit.callbacks.timing import Timing
 from resnet_lit.datamodule import ImageData
 from resnet_lit.display import Display, Line
 from resnet_lit.models.cost import count_multiply_adds
-from resnet_lit.models.resnet import ResNet
 from resnet_lit.module import LitClassifier
+from resnet_lit.monitoring import check_monitors
+from resnet_lit.network import build_network, check_smallest_batch, count_parameters
 from resnet_lit.opening import header
-from resnet_lit.optim.build import build_optimizer, build_scheduler
+from resnet_lit.optim.build import build_optimizer, build_scheduler, unused_values
 from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD, measured_peak, number_format
-from resnet_lit.plugins import locate
 from resnet_lit.printable import printable
 from resnet_lit.quiet import quieten
 from resnet_lit.record import FolderError, Record, default_threads
-from resnet_lit.schema import RESNET, Config, Model, architecture, check_budget, from_mapping, to_mapping
+from resnet_lit.schema import RESNET, Config, Model, architecture, from_mapping, to_mapping
 from resnet_lit.starting_weights import start_from
+from resnet_lit.trainer import build_callbacks, build_loggers, build_trainer
 from resnet_lit.typed import ConfigError
 
 log = logging.getLogger("resnet_lit")
@@ -88,29 +86,10 @@ def run_length(config: Config, train_images: int) -> Length:
     return Length(steps, epochs, batches)
 
 
-def build_network(model: Model, num_classes: int, in_channels: int = 3, image_size: int = 32) -> nn.Module:
-    """The network of a config. Raises ConfigError where it does not fit the data or its budget."""
-    if model.num_classes is not None and model.num_classes < num_classes:
-        raise ConfigError(
-            f"model.num_classes={model.num_classes}: the data have {num_classes} classes (try model.num_classes=null)"
-        )
-    classes = model.num_classes or num_classes
-    try:
-        if model.target == RESNET:
-            plain = architecture(model, classes, image_size, in_channels)
-            options = {f.name: getattr(plain, f.name) for f in fields(plain)}
-            network: nn.Module = ResNet(options.pop("blocks"), options.pop("channels"), **options)
-        else:
-            network = locate(model.target, "model._target_")(num_classes=classes, **model.args)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"model: {error}" if not str(error).startswith("model") else str(error)) from error
-    check_budget(model, count_parameters(network))
-    return network
-
-
-def count_parameters(network: nn.Module) -> int:
-    """Trainable parameters."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+def smallest_batch(config: Config, train_images: int, length: Length) -> int:
+    """Images in the smallest batch of an epoch, over all processes."""
+    full, rest = divmod(train_images, config.data.batch_size)
+    return rest if rest and not config.data.drop_last and length.batches_per_epoch > full else config.data.batch_size
 
 
 def load_module(path: str | Path) -> LitClassifier:
@@ -169,6 +148,8 @@ def train(
     if config.weights is not None and start is None:
         loaded = start_from(network, config.weights, new_head=config.weights_head == "new")
     length = run_length(config, len(data.train_indices))
+    smallest = smallest_batch(config, len(data.train_indices), length)
+    check_smallest_batch(network, smallest, config.data.batch_size, (channels, size, size), max(1, _processes(config)))
     state = checkpoints.load(start) if start else None
     if state is not None and state["resnet_lit"]["data"]["hash"] != data.source.hash:
         there = state["resnet_lit"]["data"]
@@ -197,12 +178,21 @@ def train(
         evaluated="test" if config.protocol == "paper" else "val",
         content=content,
     )
-    _configure(network, config, length)  # a wrong argument is refused now, not after the data have been moved about
+    _, scheduler = _configure(network, config, length)  # a wrong argument is refused now, not after data have been moved about
+    for key, value in unused_values(config.optimizer).items():
+        log.warning("%s=%s is not used: %s takes none", key, value, config.optimizer.target)
     metrics = Metrics(folder, timing, every_steps=config.trainer.log_every_n_steps, evaluated=module.evaluated)
+    chosen_by = f"{data.chooses_on}/accuracy" if data.chooses_on else None
+    own_callbacks = build_callbacks(config)
+    chooser = BestWeights(metrics, timing, chosen_by, exchanged=bool(own_callbacks))
+    evaluated = len(data.test_indices if data.chooses_on == "test" else data.validation_indices)
+    ends = config.trainer.max_epochs is not None or config.trainer.max_steps > 0  # else by max_time alone
+    epochs = length.epochs if ends else math.inf
+    check_monitors(config, own_callbacks, scheduler.get("monitor"), module.evaluated, evaluated, length.batches_per_epoch, epochs)
     saver = Checkpoints(
         folder,
         every_minutes=config.checkpoint.every_minutes,
-        monitor=f"{data.chooses_on}/accuracy" if data.chooses_on else None,
+        chooser=chooser,
         metrics=metrics,
         timing=timing,
         interrupt=interrupt,
@@ -212,11 +202,12 @@ def train(
     compilation = Compilation(mode, config, (channels, size, size), timing, display)
     written = state["written"] if state is not None else None
     loggers = build_loggers(config, folder, written["events"] if written and resumed else None)
-    mine = [*watching, *(entry for entry in map(_build, config.callbacks.values()) if entry is not None)]
+    mine = [*watching, *own_callbacks]
     if state is not None and continues:
         check_can_continue(state, mine)
         curves = more_epochs.curves_of(config.parent, state["written"]["metrics"])
         mine.append(Seam(state["metrics"]["lr"]))
+    mine += [ShowProgress(metrics, display), Plateau(metrics)]
     if config.data.batch_size % max(1, _processes(config)):
         raise ConfigError(
             f"data.batch_size={config.data.batch_size}: no multiple of the {_processes(config)} devices that share it"
@@ -224,7 +215,7 @@ def train(
     trainer = build_trainer(
         config,
         loggers,
-        [timing, compilation, metrics, ShowImages(), *mine, ShowProgress(metrics, display), Plateau(metrics), saver],
+        [chooser, OptimizerMode(), timing, compilation, metrics, ShowImages(), *mine, saver],
         folder,
     )
     if config.trainer.sync_batchnorm and trainer.strategy.root_device.type == "cpu":
@@ -263,68 +254,6 @@ def train(
         for logger in loggers:
             if isinstance(logger, RunLogger):
                 logger.close()
-
-
-def build_trainer(config: Config, loggers: list[Logger], callbacks: list[Callback], folder: Path) -> Trainer:
-    """Lightning's Trainer with the values of `trainer.*`, and what belongs to resnet_lit."""
-    values = {f.name: getattr(config.trainer, f.name) for f in fields(config.trainer)}
-    meant = ("check_val_every_n_epoch",)  # null says something there: val_check_interval counts across epochs
-    values = {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in values.items()
-        if value is not None or key in meant
-    }
-    values.setdefault("profiler", NoProfiler())
-    try:
-        return _trainer(config, values, loggers, callbacks, folder)
-    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
-        raise ConfigError(f"trainer: {' '.join(str(error).split())[:300]}") from error
-
-
-def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], callbacks: list[Callback], folder: Path) -> Trainer:
-    slurm = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []  # our launcher queues it again
-    return Trainer(
-        **values,
-        logger=loggers or False,
-        callbacks=callbacks,
-        plugins=[checkpoints.WholeFiles(), *slurm],
-        default_root_dir=folder,
-        enable_progress_bar=False,
-        num_sanity_val_steps=0,
-        deterministic=config.deterministic,
-        use_distributed_sampler=False,
-        enable_autolog_hparams=False,
-    )
-
-
-def build_loggers(config: Config, folder: Path, events: int | None) -> list[Logger]:
-    """The loggers of `logger.*`, each writing into the run's folder. events: bytes that count of an earlier session's."""
-    loggers = []
-    for entry in config.logger.values():
-        if entry is None:
-            continue
-        target = locate(entry["_target_"], "logger._target_")
-        options = {key: value for key, value in entry.items() if key != "_target_"}
-        if target is TensorBoard:
-            options["keep"] = events
-        if "save_dir" in inspect.signature(target).parameters:
-            options.setdefault("save_dir", str(folder))
-        loggers.append(_called(target, options, "logger"))
-    return loggers
-
-
-def _build(entry: Mapping[str, Any] | None) -> Any:
-    if entry is None:
-        return None
-    options = {key: value for key, value in entry.items() if key != "_target_"}
-    return _called(locate(entry["_target_"], "callbacks._target_"), options, "callbacks")
-
-
-def _called(target: Any, options: dict[str, Any], group: str) -> Any:
-    try:
-        return target(**options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{group}: {getattr(target, '__name__', target)} does not take these values: {error}") from error
 
 
 def _processes(config: Config) -> int:

@@ -12,8 +12,9 @@ from lightning.pytorch import __version__ as lightning_version
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from resnet_lit.callbacks.best import BestWeights, same_weights
 from resnet_lit.callbacks.interrupt import Interrupt, Interrupted
-from resnet_lit.callbacks.metrics import Metrics, epoch_number
+from resnet_lit.callbacks.metrics import Metrics
 from resnet_lit.callbacks.randomness import random_state, restore_random_state, seed_apart
 from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.callbacks.timing import Timing
@@ -42,7 +43,7 @@ class Checkpoints(Checkpoint):
         folder: Path,
         *,
         every_minutes: float,
-        monitor: str | None,
+        chooser: BestWeights,
         metrics: Metrics,
         timing: Timing,
         interrupt: Interrupt,
@@ -50,16 +51,21 @@ class Checkpoints(Checkpoint):
     ) -> None:
         self.folder = folder / "checkpoints"
         self.every_seconds = every_minutes * 60
-        self.monitor = monitor  # val/accuracy, test/accuracy under protocol=paper, None where nothing is held out
+        self.chooser = chooser
         self.metrics, self.timing, self.interrupt = metrics, timing, interrupt
         self.seed = seed
-        self.best: dict[str, Any] | None = None  # {"epoch", "step", "value", "metrics", "state_dict"}
+        self.under_test: dict[str, torch.Tensor] | None = None  # the test is made with these, whatever callbacks do
         self.duration = 0.0  # of the last save, in seconds; 0: none has been made
-        self._best_on_disk: int | None = None  # the step of best.ckpt's weights, where this session has written it
+        self._best_on_disk: dict[str, Any] | None = None  # what best.ckpt holds, where this session has written it
         self._written = time.monotonic()
         self._random_state: dict[str, Any] | None = None
         self._max_steps: int | None = None
         self._signal: int | None = None
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The best weights so far, with their epoch, step and metrics."""
+        return self.chooser.best
 
     # --- when
 
@@ -86,25 +92,8 @@ class Checkpoints(Checkpoint):
             self._stop_on_signal()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.monitor is not None:
-            self._choose(trainer, pl_module, self.monitor)
         if trainer.state.fn != TrainerFn.FITTING:
             self.on_test_end(trainer, pl_module)
-
-    def _choose(self, trainer: Trainer, pl_module: LightningModule, monitor: str) -> None:
-        """Keep the weights where they are better than all before."""
-        value = self.metrics.latest[monitor]
-        if self.best is None or value > self.best["value"]:
-            found = {key: self.metrics.latest[key] for key in (monitor, monitor.replace("accuracy", "loss"))}
-            with self.timing.during("checkpoint"), torch.inference_mode(False):
-                weights = {name: tensor.detach().clone() for name, tensor in pl_module.state_dict().items()}
-            self.best = {
-                "epoch": epoch_number(trainer),
-                "step": trainer.global_step,
-                "value": value,
-                "metrics": found,
-                "state_dict": weights,
-            }
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._is_ending(trainer, trainer.current_epoch + 1):
@@ -127,6 +116,10 @@ class Checkpoints(Checkpoint):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.world_size > 1:  # one that stopped at once would leave the others waiting for it
             self.interrupt.defer()
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.under_test is not None:
+            pl_module.load_state_dict(self.under_test)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.world_size > 1:
@@ -176,9 +169,9 @@ class Checkpoints(Checkpoint):
 
     def write_best(self, trainer: Trainer) -> None:
         """Write best.ckpt, the best weights alone, where this session has not done so yet."""
-        if self.best is None or self.best["step"] == self._best_on_disk:
+        if self.best is None or self.best is self._best_on_disk:
             return
-        self._best_on_disk = self.best["step"]
+        self._best_on_disk = self.best
         if trainer.is_global_zero:
             content = {
                 "epoch": self.best["epoch"],
@@ -197,8 +190,10 @@ class Checkpoints(Checkpoint):
         checkpoint["random_states"] = states  # of every process
         checkpoint["should_stop"] = bool(trainer.should_stop)
         checkpoint["best"] = self.best
-        if self.best is not None and self.best["step"] == trainer.global_step:  # the same weights: torch stores them once
-            checkpoint["best"] = {**self.best, "state_dict": checkpoint["state_dict"]}
+        at_this_step = self.best is not None and self.best["step"] == trainer.global_step
+        if self.best is not None and at_this_step and same_weights(self.best["state_dict"], checkpoint["state_dict"]):
+            checkpoint["best"] = {**self.best, "state_dict": checkpoint["state_dict"]}  # torch stores them once
+        checkpoint["evaluated"] = self.chooser.was_evaluated(pl_module)
         if trainer.is_global_zero:
             checkpoint["written"] = self._written_so_far(trainer)
 
@@ -215,7 +210,8 @@ class Checkpoints(Checkpoint):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         states = checkpoint["random_states"]
         self._random_state = states[trainer.global_rank % len(states)]
-        self.best = checkpoint["best"]
+        self.chooser.best = checkpoint["best"]
+        self.chooser.resumed_evaluated = checkpoint.get("evaluated", True)
         trainer.should_stop = checkpoint["should_stop"]  # else a run that was stopped early would train one more epoch
         progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
         if progress["ready"] == progress["processed"] and checkpoint["global_step"] < trainer.max_steps:

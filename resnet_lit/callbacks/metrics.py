@@ -116,6 +116,12 @@ class Metrics(Callback):
         self._last, self._images = (trainer.global_step, seconds), 0
         self._check_finite(values["loss"], "train/loss", trainer)
 
+    def evaluation_so_far(self, module: LightningModule) -> dict[str, float]:
+        """Loss and accuracy of the evaluation that is ending, as `read_evaluation` will have them."""
+        assert isinstance(module, LitClassifier)
+        values = module.evaluation.compute()
+        return {f"{self.evaluated}/{name}": float(values[name]) for name in ("loss", "accuracy")}
+
     def read_evaluation(self, trainer: Trainer, module: LightningModule, part: str) -> dict[str, float]:
         """Loss and accuracy of the evaluation that has just ended, as `<part>/loss` and `<part>/accuracy`."""
         values = self._read(module, "evaluation")

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from resnet_lit import schema
@@ -32,23 +32,66 @@ def parameter_groups(network: nn.Module, weight_decay: float, decay: str) -> lis
 
 
 def build_optimizer(network: nn.Module, optimizer: schema.Optimizer, *, fused: bool = True) -> Optimizer:
-    """The optimizer of a config over a network's parameters. Raises ConfigError where its class does not take the arguments.
+    """The optimizer of a config over a network's parameters, called with what its class takes of lr, weight_decay and momentum.
 
     fused: one pass over all parameters where the class has it and `optimizer.args` says nothing of it: two to three times as
-    fast on a CPU, one kernel on a GPU.
+    fast on a CPU, one kernel on a GPU. Raises ConfigError where its class does not take the arguments.
     """
     kind = locate(optimizer.target, "optimizer._target_")
-    options: dict[str, Any] = {"lr": optimizer.lr, "weight_decay": optimizer.weight_decay}
-    if optimizer.momentum is not None:
-        options["momentum"] = optimizer.momentum
-    if optimizer.nesterov:
-        options["nesterov"] = True
-    if fused and "fused" in inspect.signature(kind).parameters and not {"foreach", "fused", "differentiable"} & {*optimizer.args}:
+    if isinstance(kind, type) and issubclass(kind, LBFGS):
+        raise ConfigError(
+            f"optimizer._target_={optimizer.target}: torch's LBFGS cannot train weights in channels_last memory, which every "
+            "network has here (use another optimizer)"
+        )
+    takes = _parameters(kind)
+    wanted = {name: value for name, value in _wanted(optimizer).items() if name not in optimizer.args}
+    options: dict[str, Any] = {name: value for name, value in wanted.items() if takes is None or name in takes}
+    if fused and takes is not None and "fused" in takes and not {"foreach", "fused", "differentiable"} & {*optimizer.args}:
         options["fused"] = True
+    groups = parameter_groups(network, optimizer.weight_decay, optimizer.decay)
+    if "weight_decay" not in options:
+        groups = [{"params": [p for group in groups for p in group["params"]]}]
     try:
-        return kind(parameter_groups(network, optimizer.weight_decay, optimizer.decay), **options, **optimizer.args)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"optimizer={optimizer.name}: {optimizer.target} does not take these values: {error}") from error
+        built = kind(groups, **options, **optimizer.args)
+    except Exception as error:  # whatever the user's class raises
+        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ConfigError(f"optimizer={optimizer.name}: {optimizer.target} does not take these values: {line}") from error
+    if not isinstance(built, Optimizer):
+        raise ConfigError(f"optimizer._target_={optimizer.target}: must be a subclass of torch.optim.Optimizer")
+    if "closure" not in (_parameters(kind.step) or ["closure"]):
+        raise ConfigError(
+            f"optimizer._target_={optimizer.target}: its step takes no closure (write `def step(self, closure=None)`)"
+        )
+    return built
+
+
+def unused_values(optimizer: schema.Optimizer) -> dict[str, Any]:
+    """What a config sets that the optimizer's class does not take, by dotted key: the run trains without it."""
+    takes = _parameters(locate(optimizer.target, "optimizer._target_"))
+    if takes is None:
+        return {}
+    return {f"optimizer.{name}": value for name, value in _wanted(optimizer).items() if value and name not in takes}
+
+
+def _wanted(optimizer: schema.Optimizer) -> dict[str, Any]:
+    """lr, weight_decay, and momentum and nesterov where they are set."""
+    wanted: dict[str, Any] = {"lr": optimizer.lr, "weight_decay": optimizer.weight_decay}
+    if optimizer.momentum is not None:
+        wanted["momentum"] = optimizer.momentum
+    if optimizer.nesterov:
+        wanted["nesterov"] = True
+    return wanted
+
+
+def _parameters(function: Any) -> list[str] | None:
+    """The names of a function's parameters; None where it takes any, or does not say."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # written in C
+        return None
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    return [*parameters]
 
 
 def build_scheduler(optimizer: Optimizer, scheduler: schema.Scheduler, *, epochs: float, steps_per_epoch: int) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""The network of a config: built, tried on a few images, counted."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from resnet_lit.models.resnet import ResNet
+from resnet_lit.plugins import locate
+from resnet_lit.schema import RESNET, Model, architecture, check_budget
+from resnet_lit.typed import ConfigError
+
+TRIED = 2  # images of a trial batch: BatchNorm takes no less
+
+
+def build_network(model: Model, num_classes: int, in_channels: int = 3, image_size: int = 32) -> nn.Module:
+    """The network of a config, for images (N, in_channels, image_size, image_size).
+
+    A class of the user's own is tried on two images, in eval and in train mode, on a copy: weights, statistics and the state of
+    the random numbers stay. Its lazy layers get their shapes. Raises ConfigError where it does not fit the data or its budget.
+    """
+    if model.num_classes is not None and model.num_classes < num_classes:
+        raise ConfigError(
+            f"model.num_classes={model.num_classes}: the data have {num_classes} classes (try model.num_classes=null)"
+        )
+    classes = model.num_classes or num_classes
+    if model.target != RESNET:
+        network = _own_network(model, classes)
+        _try(network, model, num_classes, (in_channels, image_size, image_size))
+    else:
+        try:
+            plain = architecture(model, classes, image_size, in_channels)
+            options = {f.name: getattr(plain, f.name) for f in fields(plain)}
+            network = ResNet(options.pop("blocks"), options.pop("channels"), **options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"model: {error}" if not str(error).startswith("model") else str(error)) from error
+    check_budget(model, count_parameters(network))
+    return network
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def check_smallest_batch(
+    network: nn.Module, images: int, batch_size: int, shape: tuple[int, int, int], processes: int = 1
+) -> None:
+    """Refuse a run whose BatchNorm would meet a batch with one value for each channel, which torch does not train on.
+
+    images: in the smallest batch of an epoch, over all processes. shape: (C, H, W) of an image. Raises ConfigError.
+    """
+    if images // processes != 1:
+        return
+    try:
+        _outputs(network, torch.zeros(1, *shape), train=True)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        which = "the last batch of an epoch has" if images < batch_size else "a batch has"
+        remedy = "data.drop_last=true" if images < batch_size else f"data.batch_size={2 * processes}"
+        each = " for a process" if processes > 1 else ""
+        raise ConfigError(
+            f"data.batch_size={batch_size}: {which} one image{each}, and BatchNorm cannot train on one image where one pixel is "
+            f"left of it (try {remedy})"
+        ) from error
+
+
+def _own_network(model: Model, classes: int) -> nn.Module:
+    key = f"model._target_={model.target}"
+    kind = locate(model.target, "model._target_")
+    try:
+        network = kind(num_classes=classes, **model.args)
+    except Exception as error:  # whatever the user's class raises
+        called = ", ".join([f"num_classes={classes}", *(f"{name}={value!r}" for name, value in model.args.items())])
+        raise ConfigError(f"{key}: called with ({called}), raises {_in_a_line(error)}") from error
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"{key}: gives a {type(network).__name__}, must give a torch.nn.Module")
+    return network
+
+
+def _try(network: nn.Module, model: Model, classes: int, shape: tuple[int, int, int]) -> None:
+    """Hold what an own network answers to two images against what training needs. Raises ConfigError, one line."""
+    key = f"model._target_={model.target}"
+    images = torch.zeros(TRIED, *shape).contiguous(memory_format=torch.channels_last)
+    for train in (False, True):
+        when = "in train mode" if train else "in eval mode"
+        try:
+            if any(is_lazy(p) for p in (*network.parameters(), *network.buffers())):
+                with torch.no_grad():
+                    network.eval()(images)  # gives lazy layers their shapes
+                network.train()
+            outputs = _outputs(network, images, train=train)
+        except Exception as error:  # whatever the user's code raises
+            raise ConfigError(f"{key}: fails {when} on images {tuple(images.shape)}: {_in_a_line(error)}") from error
+        if not isinstance(outputs, Tensor):
+            what = f"a {type(outputs).__name__}" + (f" of {len(outputs)}" if isinstance(outputs, list | tuple) else "")
+            remedy = "return the logits alone, from a class around it for instance"
+            raise ConfigError(f"{key}: gives {what} {when}, must give logits (N, classes): {remedy}")
+        if outputs.ndim != 2 or len(outputs) != TRIED or outputs.shape[1] < classes:
+            found, wanted = tuple(outputs.shape), (TRIED, classes)
+            raise ConfigError(f"{key}: gives {found} {when} for images {tuple(images.shape)}, must give logits {wanted}")
+        if not outputs.is_floating_point():
+            raise ConfigError(f"{key}: gives {outputs.dtype} {when}, must give floating-point logits")
+
+
+def _outputs(network: nn.Module, images: Tensor, *, train: bool) -> Any:
+    """What a copy of the network answers; the network itself and the state of the random numbers stay as they are."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        return copy.deepcopy(network).train(train)(images)
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

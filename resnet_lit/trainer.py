@@ -1,0 +1,89 @@
+"""Lightning's Trainer, its loggers and the user's callbacks, from the config."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from resnet_lit import checkpoints
+from resnet_lit.callbacks.tensorboard import TensorBoard
+from resnet_lit.callbacks.timing import NoProfiler
+from resnet_lit.plugins import locate
+from resnet_lit.schema import Config
+from resnet_lit.typed import ConfigError
+
+
+def build_trainer(config: Config, loggers: list[Logger], callbacks: list[Callback], folder: Path) -> Trainer:
+    """Lightning's Trainer with the values of `trainer.*`, and what belongs to resnet_lit."""
+    values = {f.name: getattr(config.trainer, f.name) for f in fields(config.trainer)}
+    meant = ("check_val_every_n_epoch",)  # null says something there: val_check_interval counts across epochs
+    values = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in values.items()
+        if value is not None or key in meant
+    }
+    values.setdefault("profiler", NoProfiler())
+    try:
+        return _trainer(config, values, loggers, callbacks, folder)
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())[:300]}") from error
+
+
+def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], callbacks: list[Callback], folder: Path) -> Trainer:
+    slurm = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []  # our launcher queues it again
+    return Trainer(
+        **values,
+        logger=loggers or False,
+        callbacks=callbacks,
+        plugins=[checkpoints.WholeFiles(), *slurm],
+        default_root_dir=folder,
+        enable_progress_bar=False,
+        num_sanity_val_steps=0,
+        deterministic=config.deterministic,
+        use_distributed_sampler=False,
+        enable_autolog_hparams=False,
+    )
+
+
+def build_loggers(config: Config, folder: Path, events: int | None) -> list[Logger]:
+    """The loggers of `logger.*`, each writing into the run's folder. events: bytes that count of an earlier session's."""
+    loggers = []
+    for entry in config.logger.values():
+        if entry is None:
+            continue
+        target = locate(entry["_target_"], "logger._target_")
+        options = {key: value for key, value in entry.items() if key != "_target_"}
+        if target is TensorBoard:
+            options["keep"] = events
+        if "save_dir" in inspect.signature(target).parameters:
+            options.setdefault("save_dir", str(folder))
+        loggers.append(_called(target, options, "logger"))
+    return loggers
+
+
+def build_callbacks(config: Config) -> list[Callback]:
+    """The user's callbacks, those of `callbacks.*`. Raises ConfigError."""
+    built = []
+    for name, entry in config.callbacks.items():
+        if entry is None:
+            continue
+        options = {key: value for key, value in entry.items() if key != "_target_"}
+        callback = _called(locate(entry["_target_"], "callbacks._target_"), options, "callbacks")
+        if not isinstance(callback, Callback):
+            raise ConfigError(f"callbacks.{name}._target_={entry['_target_']}: must be a subclass of lightning.pytorch.Callback")
+        built.append(callback)
+    return built
+
+
+def _called(target: Any, options: dict[str, Any], group: str) -> Any:
+    try:
+        return target(**options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{group}: {getattr(target, '__name__', target)} does not take these values: {error}") from error
