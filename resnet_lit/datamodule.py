@@ -18,6 +18,7 @@ from resnet_lit.data.split import limit, split
 from resnet_lit.plugins import locate
 from resnet_lit.schema import AUGMENT, Config, Data
 from resnet_lit.schema import Augment as AugmentConfig
+from resnet_lit.typed import ConfigError
 
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
@@ -25,10 +26,13 @@ PAPER_STD = (0.2023, 0.1994, 0.2010)  # widely copied; it is the mean over image
 DEFAULT_VALIDATION = 5_000  # of CIFAR-10's 50,000; a tenth of other data
 
 
-def build_augment(augment: AugmentConfig) -> Any:
-    """The augmentation of a config: ours, or a class of the user's own with the same two methods."""
+def build_augment(augment: AugmentConfig, size: int = 32) -> Any:
+    """The augmentation of a config: ours, or a class of the user's own with the same two methods.
+
+    An own one is tried on two images of size x size pixels. Raises ConfigError, one line.
+    """
     if augment.target != AUGMENT:
-        return locate(augment.target, "augment._target_")(**augment.args)
+        return _own_augment(augment, size)
     return Augment(
         crop_padding=augment.crop_padding,
         flip=augment.flip,
@@ -37,6 +41,31 @@ def build_augment(augment: AugmentConfig) -> Any:
         blur_kernel=augment.blur_kernel,
         blur_sigma=(augment.blur_sigma[0], augment.blur_sigma[1]),
     )
+
+
+def _own_augment(augment: AugmentConfig, size: int) -> Any:
+    key = f"augment._target_={augment.target}"
+    kind = locate(augment.target, "augment._target_")
+    try:
+        built = kind(**augment.args)
+    except Exception as error:  # whatever the user's class raises
+        raise ConfigError(f"{key}: does not take augment.args={augment.args}: {_in_a_line(error)}") from error
+    for method, arguments in (("draw", "count, height, width, generator"), ("__call__", "images, parameters")):
+        if not callable(getattr(built, method, None)):
+            raise ConfigError(f"{key}: has no {method}({arguments}), which every augmentation needs")
+    images = torch.zeros(2, 3, size, size, dtype=torch.uint8)
+    try:
+        changed = built(images, built.draw(2, size, size, torch.Generator().manual_seed(0)))
+    except Exception as error:
+        raise ConfigError(f"{key}: fails on two images of {size}x{size} pixels: {_in_a_line(error)}") from error
+    if not isinstance(changed, Tensor) or changed.shape[:2] != images.shape[:2]:
+        found = tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
+        raise ConfigError(f"{key}: gives {found} for images {tuple(images.shape)}, must give as many images of as many channels")
+    return built
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 class ImageData(LightningDataModule):
@@ -65,7 +94,7 @@ class ImageData(LightningDataModule):
         self.validation_indices = limit(validation, validation_labels, wanted, data.split_seed, key="data.limit_validation")
         every = np.arange(len(test_labels))
         self.test_indices = limit(every, test_labels, data.limit_test, data.split_seed, key="data.limit_test")
-        self.augment = build_augment(config.augment)
+        self.augment = build_augment(config.augment, self.source.train_images.shape[-1])
         self.device = torch.device("cpu")
         self._on_device: dict[str, tuple[Tensor, Tensor]] = {}
 

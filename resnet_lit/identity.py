@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_lit.models.cost import has_subsampled
+from resnet_lit.plugins import locate
 from resnet_lit.schema import RESNET, Config, architecture
 from resnet_lit.typed import ConfigError, fields_of, flatten
 
@@ -29,8 +30,33 @@ def _is_subsampled(config: Config) -> bool:
     return config.model.target == RESNET and has_subsampled(architecture(config.model, image_size=config.data.image_size or 32))
 
 
+AVERAGING = {"WeightAveraging", "EMAWeightAveraging", "StochasticWeightAveraging"}
+
+
+def _averages_weights(config: Config) -> bool:
+    """Whether a callback puts other weights in place for a validation, or when training ends."""
+    return any(_exchanges_weights(entry["_target_"]) for entry in config.callbacks.values() if entry)
+
+
+def _exchanges_weights(target: str) -> bool:
+    package, name = target.partition(".")[0], target.rpartition(".")[2]
+    if package in ("lightning", "pytorch_lightning", "resnet_lit"):
+        return name in AVERAGING
+    try:
+        bases = locate(target, "callbacks._target_").__mro__
+    except (ConfigError, AttributeError):  # it cannot be used: refused when the run begins
+        return False
+    own = [base for base in bases if base.__module__.partition(".")[0] not in ("lightning", "pytorch_lightning")]
+    hooks = ("on_validation_start", "on_validation_epoch_start")
+    return any(base.__name__ in AVERAGING for base in bases) or any(hook in vars(base) for base in own for hook in hooks)
+
+
 # Corrections that change the numbers of some configs: marker -> (which configs, what was corrected, for the user).
 FIXES: dict[str, tuple[Callable[[Config], bool], str]] = {
+    "evaluated_weights": (
+        _averages_weights,
+        "where a callback averages weights, the best weights are those that the validation was made with",
+    ),
     "strided_1x1": (
         _is_subsampled,
         "1x1 convolutions of stride 2 with fewer than 16 input channels, which could crash in torch, are computed otherwise",

@@ -14,6 +14,7 @@ from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.images import captioned_grid, confusion_picture, most_confident_mistakes
 from resnet_lit.callbacks.loggers import RunLogger
 from resnet_lit.callbacks.metrics import Metrics
+from resnet_lit.data.classes import output_names
 from resnet_lit.datamodule import ImageData
 from resnet_lit.module import LitClassifier
 from resnet_lit.printable import printable
@@ -100,9 +101,7 @@ def _write_outputs(trainer: Trainer, module: LitClassifier, data: ImageData, fol
             file, targets=targets.numpy(), logits=logits.numpy(), mistakes=mistakes.numpy(), mistake_images=images.numpy()
         )
     temporary.replace(folder / OUTPUTS)
-    named = data.source.classes
-    # model.num_classes may be above the classes that have a name
-    classes = [printable(named[i]) if i < len(named) else str(i) for i in range(logits.shape[1])]
+    classes = [*map(printable, output_names(data.source.classes, logits.shape[1]))]
     probability, answers = torch.softmax(logits, 1).max(1)
     captions = [f"{classes[answers[i]]} {probability[i]:.1%}\nis {classes[targets[i]]}" for i in mistakes.tolist()]
     counts = multiclass_confusion_matrix(answers, targets, num_classes=logits.shape[1])

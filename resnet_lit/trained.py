@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from resnet_lit.checkpoints import BEST, LAST
+from resnet_lit.data.classes import output_names
 from resnet_lit.data.tree import class_name
 from resnet_lit.module import LitClassifier
 from resnet_lit.record import FolderError
@@ -22,7 +23,11 @@ from resnet_lit.training import load_module
 
 @dataclass(frozen=True)
 class Trained:
-    """A classifier in eval mode, and the checkpoint that it is from. image_size: the side of the square images it takes."""
+    """A classifier in eval mode, and the checkpoint that it is from.
+
+    classes: a name for each output, of which there may be more than the data had classes (`model.num_classes`). image_size: the
+    side of the square images it takes, in pixels.
+    """
 
     module: LitClassifier
     checkpoint: Path
@@ -56,5 +61,7 @@ def open_run(folder: str | Path, *, last: bool = False) -> Trained:
         raise FolderError(f"{path}: cannot be read ({reason})") from error
     content = module.content
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    classes = tuple(map(class_name, content["classes"]))
+    with torch.inference_mode():
+        outputs = module(torch.zeros(1, *content["image_shape"])).shape[1]
+    classes = tuple(map(class_name, output_names(content["classes"], outputs)))
     return Trained(module.to(device), path, classes, int(content["image_shape"][-1]))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from resnet_lit.data.classes import output_names
 from resnet_lit.formatting import duration, percent
 from resnet_lit.reporting import bars, charts
 from resnet_lit.reporting.answers import Answers
@@ -63,18 +63,13 @@ def of_run(run: Run) -> Shown:
         outputs = {}
         troubles.append(str(error))
     if outputs:
-        answers = Answers(outputs["logits"], outputs["targets"], _classes(run.classes, outputs["logits"].shape[1]))
+        answers = Answers(outputs["logits"], outputs["targets"], output_names(run.classes, outputs["logits"].shape[1]))
         found += of_answers(answers)
         if "mistakes" in outputs and "mistake_images" in outputs:
             mistakes = pictures(answers, outputs["mistakes"], outputs["mistake_images"])
     if run.timing.get("total"):
         found.append(Group("Where the time went", "time", "", (_time(run.timing),)))
     return Shown(tuple(group for group in found if group.charts), mistakes, tuple(troubles))
-
-
-def _classes(named: Sequence[str], count: int) -> tuple[str, ...]:
-    """A name for every logit: there may be more of them than classes with images."""
-    return tuple(named[index] if index < len(named) else str(index) for index in range(count))
 
 
 def of_answers(answers: Answers) -> list[Group]:
