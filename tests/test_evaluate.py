@@ -190,3 +190,21 @@ def test_what_was_left_open_of_other_data_is_said(of_photos: Path, tmp_path, cap
     (photos / "dog").rename(photos / "Dog")
     with pytest.raises(Refused, match=r"its class Dog is none that the run knows \(did you mean dog\?\)"):
         evaluate(of_photos / "run", words)
+
+
+def test_more_outputs_than_classes_have_names_everywhere(tmp_path) -> None:
+    """`model.num_classes` above the data's number of classes: the further outputs are "class 10" and so on."""
+    import torch
+
+    from resnet_lit.trained import open_run
+
+    record = run(load(*TINY, "model.num_classes=13", "trainer.max_epochs=1"), tmp_path / "run")
+    assert record["status"] == "finished", record["reason"]
+    _, found = evaluate(tmp_path / "run", [])
+    assert len(found["confusion"]) == 13
+    assert sum(map(sum, found["confusion"])) == found["data"]["images"]
+    assert found["accuracy"] == record["metrics"]["test/accuracy"]
+    trained = open_run(tmp_path / "run")
+    assert trained.classes[9:] == ("9", "class 10", "class 11", "class 12")
+    (logits,) = trained.logits([torch.zeros(1, 3, 32, 32, dtype=torch.uint8)])
+    assert logits.shape == (1, 13)

@@ -130,3 +130,21 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
     augment = Augment(4, 0.5, 15.0, 0.5)
     drawn = augment.draw(256, 32, 32, torch.Generator().manual_seed(0))
     assert (augment(batch.cuda(), drawn).cpu() == augment(batch, drawn)).float().mean() > 0.999
+
+
+def test_an_own_augmentation_is_tried_before_the_run(tmp_path, monkeypatch) -> None:
+    from resnet_lit.datamodule import build_augment
+    from resnet_lit.schema import Augment as Settings
+    from resnet_lit.typed import ConfigError
+
+    (tmp_path / "own_augment.py").write_text(
+        "class NoDraw:\n    def __call__(self, images, parameters): return images\n"
+        "class Fails(NoDraw):\n    def draw(self, n, height, width, generator): return {'n': 1 / 0}\n"
+        "class Fits(NoDraw):\n    def draw(self, n, height, width, generator): return {}\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"augment._target_=own_augment.NoDraw: has no draw\("):
+        build_augment(Settings(target="own_augment.NoDraw"))
+    with pytest.raises(ConfigError, match=r"own_augment.Fails: fails on two images of 16x16 pixels: ZeroDivisionError"):
+        build_augment(Settings(target="own_augment.Fails"), 16)
+    assert type(build_augment(Settings(target="own_augment.Fits"))).__name__ == "Fits"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
+import shlex
 from dataclasses import replace
 
 import pytest
 import torch
+from tests_support import ROOT
 from torch import nn
 
+from resnet_lit.config import load
 from resnet_lit.models.resnet import ResNet
-from resnet_lit.optim.build import build_optimizer, build_scheduler, parameter_groups
+from resnet_lit.optim.build import build_optimizer, build_scheduler, parameter_groups, unused_values
 from resnet_lit.schema import Optimizer, Scheduler
 from resnet_lit.typed import ConfigError
 
@@ -155,3 +159,74 @@ def test_rates_after_a_checkpoint_equal_those_without_one(name: str) -> None:
     schedule.load_state_dict(states[1])
     optimizer.load_state_dict(states[0])
     assert first + go_on(optimizer, schedule, 17) == whole
+
+
+LION = """
+import torch
+
+class Lion(torch.optim.Optimizer):
+    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                average = self.state[p].setdefault("average", torch.zeros_like(p))
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(average.mul(beta1).add(p.grad, alpha=1 - beta1).sign_(), alpha=-group["lr"])
+                average.mul_(beta2).add_(p.grad, alpha=1 - beta2)
+        return loss
+
+class Bare(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+
+class NoClosure(Bare):
+    def step(self):
+        pass
+"""
+
+
+@pytest.fixture
+def own_optimizers(tmp_path, monkeypatch) -> None:
+    (tmp_path / "mypackage.py").write_text(LION)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_readmes_lion_line_builds_as_printed(own_optimizers) -> None:
+    line = re.search(r"`(optimizer\._target_=mypackage\.Lion [^`]*)`", (ROOT / "README.md").read_text())
+    assert line is not None
+    config = load("+experiment=digits", *shlex.split(line[1]))
+    optimizer = build_optimizer(network(), config.optimizer)
+    assert type(optimizer).__name__ == "Lion"
+    assert list(optimizer.defaults["betas"]) == [0.9, 0.99]
+    assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (1e-4, config.optimizer.weight_decay)
+
+
+def test_a_class_gets_only_what_it_takes(own_optimizers) -> None:
+    settings = Optimizer(target="mypackage.Bare", momentum=0.9, nesterov=True, weight_decay=5e-4, decay="weights")
+    (group,) = build_optimizer(network(), settings).param_groups
+    assert "weight_decay" not in group
+    assert unused_values(settings) == {"optimizer.weight_decay": 5e-4, "optimizer.momentum": 0.9, "optimizer.nesterov": True}
+    assert unused_values(Optimizer(momentum=0.9, nesterov=True, weight_decay=5e-4)) == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "line"),
+    [
+        ("torch.optim.LBFGS", "LBFGS cannot train"),
+        ("mypackage.NoClosure", "step takes no closure"),
+        ("builtins.dict", "subclass"),
+    ],
+)
+def test_an_optimizer_that_cannot_train_is_refused_in_one_line(target: str, line: str, own_optimizers) -> None:
+    with pytest.raises(ConfigError, match=f"^optimizer.*{line}"):
+        build_optimizer(network(), Optimizer(target=target))

@@ -1,0 +1,150 @@
+"""Callbacks and optimizers that exchange weights for an evaluation: what is recorded is of the weights that are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests_support import TINY
+
+from resnet_lit.callbacks.interrupt import Interrupted
+from resnet_lit.config import load
+from resnet_lit.datamodule import ImageData
+from resnet_lit.identity import fixes
+from resnet_lit.run import config_of, run
+from resnet_lit.training import load_module
+
+EMA = ("+callbacks.average._target_=lightning.pytorch.callbacks.EMAWeightAveraging", "+callbacks.average.decay=0.6")
+SWA = (
+    "+callbacks.average._target_=lightning.pytorch.callbacks.StochasticWeightAveraging",
+    "+callbacks.average.swa_lrs=0.5",
+    "+callbacks.average.swa_epoch_start=1",
+)
+SCHEDULE_FREE = ("optimizer._target_=own_optimizers.ScheduleFree", "optimizer.lr=0.5")
+
+# The way of schedule-free optimizers (Defazio et al. 2024): weights to train with lie between the steps z and their average x,
+# which is the one to evaluate with. Like the package of that name, it refuses to step in the wrong mode.
+OWN_OPTIMIZERS = """
+import torch
+
+class ScheduleFree(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1, beta=0.9):
+        super().__init__(params, {"lr": lr, "beta": beta, "train_mode": False, "steps": 0})
+
+    def train(self):
+        self._switch(True)
+
+    def eval(self):
+        self._switch(False)
+
+    @torch.no_grad()
+    def _switch(self, train):
+        for group in self.param_groups:
+            if group["train_mode"] != train:
+                for p in group["params"]:
+                    z = self.state[p].setdefault("z", p.clone())
+                    p.lerp_(z, 1 - group["beta"] if train else 1 - 1 / group["beta"])
+                group["train_mode"] = train
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        with torch.enable_grad():
+            loss = closure()
+        for group in self.param_groups:
+            if not group["train_mode"]:
+                raise RuntimeError("call optimizer.train() first")
+            group["steps"] += 1
+            for p in group["params"]:
+                z = self.state[p].setdefault("z", p.clone())
+                p.lerp_(z, 1 - 1 / group["beta"])
+                z.sub_(p.grad, alpha=group["lr"])
+                p.lerp_(z, 1 / group["steps"]).lerp_(z, 1 - group["beta"])
+        return loss
+"""
+
+
+def accuracy(folder: Path, checkpoint: str, part: str) -> float:
+    """Of the weights in a checkpoint, evaluated again."""
+    data = ImageData(config_of(folder))
+    source = data.source
+    images, labels, indices = (
+        (source.train_images, source.train_labels, data.validation_indices)
+        if part == "val"
+        else (source.test_images, source.test_labels, data.test_indices)
+    )
+    module = load_module(folder / "checkpoints" / checkpoint)
+    with torch.inference_mode():
+        answers = module(torch.from_numpy(images[np.asarray(indices)])).argmax(1).numpy()
+    return float((answers == labels[np.asarray(indices)]).mean())
+
+
+@pytest.mark.parametrize("words", [EMA, SWA, SCHEDULE_FREE], ids=["ema", "swa", "schedule_free"])
+def test_recorded_accuracies_are_those_of_the_kept_weights(words: tuple[str, ...], tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "own_optimizers.py").write_text(OWN_OPTIMIZERS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    record = run(load(*TINY, *words, "trainer.max_epochs=4", "logger=none"), tmp_path / "run")
+    assert record["status"] == "finished", record["reason"]
+    recorded = record["metrics"]
+    assert accuracy(tmp_path / "run", "best.ckpt", "val") == pytest.approx(recorded["val/accuracy"])
+    assert accuracy(tmp_path / "run", "best.ckpt", "test") == pytest.approx(recorded["test/accuracy"])
+    assert accuracy(tmp_path / "run", "last.ckpt", "test") == pytest.approx(recorded["test/accuracy_last"])
+
+
+OWN_CALLBACKS = """
+import signal, os
+import torch
+from lightning.pytorch import Callback
+
+class Zeros(Callback):
+    '''Evaluates and tests with other weights than those that are trained.'''
+    def on_validation_epoch_start(self, trainer, module):
+        self.kept = [p.detach().clone() for p in module.parameters()]
+        with torch.inference_mode(False), torch.no_grad():
+            for p in module.network.fc.parameters():
+                p.data.copy_(p.data * -1)
+    def on_validation_epoch_end(self, trainer, module):
+        for p, kept in zip(module.parameters(), self.kept):
+            p.data.copy_(kept)
+    on_test_epoch_start, on_test_epoch_end = on_validation_epoch_start, on_validation_epoch_end
+
+class Interrupts(Callback):
+    def on_train_epoch_end(self, trainer, module):
+        if trainer.current_epoch == 1 and os.environ.pop("INTERRUPT", None):
+            os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_an_own_callback_that_exchanges_weights_is_seen_through(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "own_callbacks_zeros.py").write_text(OWN_CALLBACKS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = load(*TINY, "+callbacks.mine._target_=own_callbacks_zeros.Zeros", "logger=none")
+    assert "evaluated_weights" in fixes(config)
+    recorded = run(config, tmp_path / "run")["metrics"]
+    assert accuracy(tmp_path / "run", "best.ckpt", "val") == pytest.approx(recorded["val/accuracy"])
+    assert accuracy(tmp_path / "run", "best.ckpt", "test") == pytest.approx(recorded["test/accuracy"])
+    assert accuracy(tmp_path / "run", "last.ckpt", "test") == pytest.approx(recorded["test/accuracy_last"])
+
+
+@pytest.mark.parametrize("words", [EMA, SWA, SCHEDULE_FREE], ids=["ema", "swa", "schedule_free"])
+def test_an_interrupted_run_is_resumed_to_the_same_weights(words: tuple[str, ...], tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "own_optimizers.py").write_text(OWN_OPTIMIZERS)
+    (tmp_path / "own_callbacks_stop.py").write_text(OWN_CALLBACKS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    stop = "+callbacks.stop._target_=own_callbacks_stop.Interrupts"
+    config = load(*TINY, *words, stop, "trainer.max_epochs=4", "logger=none")
+    run(config, tmp_path / "whole")
+    monkeypatch.setenv("INTERRUPT", "1")
+    with pytest.raises(Interrupted):
+        run(config, tmp_path / "parts")
+    run(config, tmp_path / "parts")
+    for name in ("best.ckpt", "last.ckpt"):
+        one, other = (load_module(tmp_path / folder / "checkpoints" / name).state_dict() for folder in ("whole", "parts"))
+        assert all(torch.equal(one[key], other[key]) for key in one), name
+
+
+def test_only_callbacks_that_exchange_weights_mark_the_identity() -> None:
+    assert "evaluated_weights" in fixes(load("+experiment=model4", *EMA))
+    assert "evaluated_weights" in fixes(load("+experiment=model4", *SWA))
+    assert fixes(load("+experiment=model4", "callbacks=early_stopping")) == ()
