@@ -156,7 +156,7 @@ def _table(line: Line, width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    title, bar, details = line.fitted(width - 1)  # the last column stays free: some terminals wrap at it
+    title, bar, details = line.fitted(width - len("^C") - 1)  # what a terminal echoes must not wrap: the line could not be erased
     cells: list[Any] = [Text(title, no_wrap=True, overflow="ellipsis")]
     if bar:
         cells.append(ProgressBar(total=line.total, completed=min(line.done, line.total), width=bar))

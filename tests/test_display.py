@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pty
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tests_support import ROOT
 
 from resnet_lit import display
@@ -39,6 +41,14 @@ def test_the_line_fits_and_gives_up_what_matters_least(width: int) -> None:
 
 def test_a_terminal_too_narrow_for_anything_still_gets_the_title() -> None:
     assert Line("epoch 100/200", 1, 2, DETAILS).fitted(10) == ("epoch 100/", 0, "")
+
+
+def test_what_ctrl_c_echoes_does_not_wrap_the_line() -> None:
+    """A wrapped line cannot be erased: its first half would stay on the terminal."""
+    console = Console(width=80, file=io.StringIO())
+    console.print(display._table(Line("epoch 100/200", 123, 70400, DETAILS), 80))
+    (line,) = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(line.rstrip() + "^C") < 80
 
 
 SCRIPT = """
