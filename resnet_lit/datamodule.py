@@ -127,7 +127,12 @@ class ImageData(LightningDataModule):
         """What a user should know of the way that the data are read: who validates, and what was left out."""
         found, folder = [], self.source.validation_folder
         if folder is not None and (n := len(self.validation_indices)):
-            found.append(f"data: {folder}/ chooses the epoch ({n:,} images); all of train/ trains")
+            rest = (
+                "all of train/ trains"
+                if self.source.test_origin == "given"
+                else "train/ trains, but for a test part held out of it"
+            )
+            found.append(f"data: {folder}/ chooses the epoch ({n:,} images); {rest}")
         elif folder is not None:
             why = "data.validation=0" if self.config.protocol == "holdout" else "protocol=paper chooses on the test set"
             found.append(f"data: {folder}/ is not used: {why}")

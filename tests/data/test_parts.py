@@ -106,6 +106,7 @@ def test_a_validation_part_beside_no_test_part(make_tree, image_data, tmp_path) 
     data = image_data(make_tree(tmp_path / "pets", {"train/cat": 20, "train/dog": 10, "val/cat": 2, "val/dog": 2}))
     assert data.provenance()["sizes"] == {"train": 24, "validation": 4, "test": 6}
     assert data.source.test_origin == "held out"
+    assert data.notes() == ["data: val/ chooses the epoch (4 images); train/ trains, but for a test part held out of it"]
 
 
 def test_a_class_may_be_called_val(make_tree, load, tmp_path) -> None:
