@@ -53,7 +53,11 @@ def main() -> None:
     folder = Path(options.get("--to", "outputs/forecasts"))
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "forecasts.json"
-    found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    if not kept.exists():
+        if any(folder.iterdir()):
+            sys.exit(f"--to={folder}: holds files of others, and folders in it are replaced; name a new one")
+        kept.write_text("{}\n")
+    found: dict[str, Any] = json.loads(kept.read_text())
     for number, (name, words) in enumerate(RUNS.items(), start=1):
         if options.get("--only", str(number)) != str(number) or found.get(name, {}).get("words") == [*words]:
             continue

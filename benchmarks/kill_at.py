@@ -16,12 +16,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+
+def _is_half(path: Any, which: str) -> bool:
+    """Whether a path is that of a checkpoint that is being written."""
+    name = getattr(path, "name", "")
+    return name.startswith(f".{which}.ckpt.") and name.endswith(".tmp")
+
+
 # Where: the function whose call marks it, and which of its calls count.
 PLACES: dict[str, tuple[str, Callable[..., bool]]] = {
     "in a step": ("resnet_lit.module:LitClassifier.training_step", lambda *_, **__: True),
-    "half a checkpoint written": ("torch:save", lambda content, path, *_, **__: getattr(path, "name", "") == ".last.ckpt.tmp"),
-    "between the two renames": ("pathlib:Path.replace", lambda path, *_: path.name == ".last.ckpt.tmp"),
-    "before best.ckpt is renamed": ("pathlib:Path.replace", lambda path, *_: path.name == ".best.ckpt.tmp"),
+    "half a checkpoint written": ("torch:save", lambda content, path, *_, **__: _is_half(path, "last")),
+    "between the two renames": ("pathlib:Path.replace", lambda path, *_: _is_half(path, "last")),
+    "before best.ckpt is renamed": ("pathlib:Path.replace", lambda path, *_: _is_half(path, "best")),
     "at an epoch's end": ("resnet_lit.callbacks.progress:ShowProgress.on_train_epoch_end", lambda *_: True),
     "at an epoch's start": ("resnet_lit.callbacks.timing:Timing.on_train_epoch_start", lambda *_: True),
     "in an evaluation": ("resnet_lit.module:LitClassifier.validation_step", lambda *_, **__: True),

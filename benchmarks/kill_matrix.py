@@ -97,7 +97,11 @@ def main() -> None:
     folder = Path(options.get("--to", "outputs/kill_matrix"))
     folder.mkdir(parents=True, exist_ok=True)
     kept, seed = folder / "kill_matrix.json", int(options.get("--seed", 0))
-    found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {"trials": []}
+    if not kept.exists():
+        if any(folder.iterdir()):
+            sys.exit(f"--to={folder}: holds files of others, and folders in it are replaced; name a new one")
+        kept.write_text('{"trials": []}\n')
+    found: dict[str, Any] = json.loads(kept.read_text())
     names = [name for name in SETTINGS if options.get("--only", "") in name]
     for number, (name, moments) in enumerate(schedule(names, int(options.get("--kills", 64)), seed)):
         if any(trial["number"] == number and trial["seed"] == seed and trial["setting"] == name for trial in found["trials"]):

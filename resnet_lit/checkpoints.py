@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from resnet_lit.durable import sync
 from resnet_lit.record import FolderError
 
 LAST, PREVIOUS, BEST = "last.ckpt", "last.previous.ckpt", "best.ckpt"
 
 
+def _unasked() -> None:
+    """Nobody else can hold the folder."""
+
+
 class WholeFiles(TorchCheckpointIO):
-    """Lightning's way to write checkpoints, but for last.ckpt: Lightning writes to /tmp first, and without fsync."""
+    """Lightning's way to write checkpoints, but for last.ckpt: Lightning writes to /tmp first, and without fsync.
+
+    hold: raises where the folder is no longer this process's to write in; set by the callback Checkpoints.
+    """
+
+    def __init__(self) -> None:
+        self.hold: Callable[[], None] = _unasked
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         if Path(path).name == LAST:
-            write(checkpoint, Path(path), keep_as=PREVIOUS)
+            write(checkpoint, Path(path), keep_as=PREVIOUS, hold=self.hold)
         else:
+            self.hold()
             super().save_checkpoint(checkpoint, path, storage_options)
 
 
-def write(checkpoint: dict[str, Any], path: Path, keep_as: str | None = None) -> None:
+def write(checkpoint: dict[str, Any], path: Path, keep_as: str | None = None, hold: Callable[[], None] = _unasked) -> None:
     """Write a checkpoint beside `path` and give it that name when it is on the disk; the file it replaces is renamed `keep_as`.
 
-    At every instant one of the two names is that of a whole file, once there has been one.
+    At every instant one of the two names is that of a whole file, once there has been one. hold: asked before anything is
+    written and, as that takes its time, before the renames.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-    torch.save(checkpoint, temporary)
-    sync(temporary)
+    hold()
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # no other process writes to the same
+    try:
+        torch.save(checkpoint, temporary)
+        sync(temporary)
+        hold()
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     if keep_as is not None and path.exists():
         path.replace(path.with_name(keep_as))
     temporary.replace(path)
     sync(path.parent)  # the renames, too, survive a power cut
-
-
-def sync(path: Path) -> None:
-    """Have what was written to a file, or the names in a folder, on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -65,8 +76,9 @@ def prepare(folder: Path, resumed: Path | None) -> None:
     damaged last.ckpt, which would otherwise replace the whole one before it.
     """
     (folder / "checkpoints").mkdir(exist_ok=True)
-    for path in (folder / "checkpoints").glob(".*.tmp"):
-        path.unlink()
+    for name in (LAST, BEST):
+        for path in (folder / "checkpoints").glob(f".{name}*.tmp"):
+            path.unlink(missing_ok=True)
     if resumed is not None and resumed.name != LAST:
         (folder / "checkpoints" / LAST).unlink(missing_ok=True)
 

@@ -38,6 +38,8 @@ def single(record: Record, folder: Path) -> int:
         lines.append(f"{record['status']}: {record['reason']}")
     elif not record["debug"] or "metrics" in record:
         lines.append(_result_line(record))
+    if (why := records.unverified(record)) is not None and record["status"] in records.ENDED:
+        lines.append(why)
     if (folder / records.RESULT).exists():
         lines.append(f"record       {folder / records.RESULT}")
         lines.append(board_line(folder))

@@ -31,11 +31,13 @@ from rich.table import Table
 
 from resnet_lit import record as records
 from resnet_lit.config import load
+from resnet_lit.durable import write_text
 from resnet_lit.escaping import rich_text
 from resnet_lit.formatting import percent
 from resnet_lit.printable import printable
 from resnet_lit.run import config_of
 from resnet_lit.run_path import folder_and_weights
+from resnet_lit.same_run import changes
 from resnet_lit.schema import Config
 from resnet_lit.typed import ConfigError, Refused
 
@@ -100,10 +102,13 @@ def evaluate(
     the run lacks.
     """
     run, last = folder_and_weights(run, last=last)
-    config = data_config(config_of(run, key="run"), words)
+    said = config_of(run, key="run")
     from resnet_lit.trained import open_run  # torch and Lightning: seconds
 
     trained = open_run(run, last=last)
+    if changed := changes(trained.module.content["config"], said):
+        raise ConfigError(f"run={run}: its config.yaml was changed since it was trained: {changed}; change it back")
+    config = data_config(said, words)
     if config.data.name == "folder" and config.data.image_size is None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, image_size=trained.image_size))
     images, targets, about, notes = _images(config, part)
@@ -130,6 +135,7 @@ def evaluate(
     logits = torch.cat(list(trained.logits(batches))).numpy()
     answers = Answers(logits, labels[targets], trained.classes)
     found = {**asked, "evaluated": records.now(), "git": records.git(), **as_data(answers)}
+    found["digest"] = records.content_digest(found)
     try:
         _write(folder, found, answers, images)
     except OSError as error:
@@ -191,12 +197,15 @@ def _labels(known: tuple[str, ...], classes: tuple[str, ...], config: Config) ->
 
 
 def _known(path: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
-    """What was found out before, by the same weights for the same images."""
+    """What was found out before, by the same weights for the same images; None where the file is not as it was written."""
     try:
         found = json.loads(path.read_text())
         same = all(found[key] == asked[key] for key in ("checkpoint", "sha256", "data"))
+        if same and found.get("digest") not in (None, records.content_digest(found)):
+            print(f"{path}: was changed after it was written (the digest does not match): evaluated again", file=sys.stderr)
+            return None
         return dict(found) if same else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -232,7 +241,7 @@ def _write(folder: Path, found: dict[str, Any], answers: Any, images: np.ndarray
         (folder / PICTURE).write_bytes(encode_png(picture).numpy().tobytes())
     for trouble in write_evaluation(found, answers, images, folder).troubles:
         print(printable(trouble), file=sys.stderr)
-    records.write_text(folder / RESULT, json.dumps(found, indent=1) + "\n")
+    write_text(folder / RESULT, json.dumps(found, indent=1) + "\n")
 
 
 def report(found: dict[str, Any]) -> str:
@@ -254,6 +263,7 @@ def report(found: dict[str, Any]) -> str:
             f"accuracy {percent(found['accuracy'])}  (95% interval {percent(low)} to {percent(high)}, "
             "for other images of the same kind)",
             f"loss {found['loss']:.4f}, expected calibration error {percent(found['calibration_error'])}",
+            *(["not verified: written by an earlier version, without a digest"] if "digest" not in found else []),
             "",
             "\n".join(line.rstrip() for line in capture.get().splitlines()),
             *_of_few(found),

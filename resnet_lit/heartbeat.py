@@ -27,20 +27,22 @@ Content = dict[str, Any]
 
 
 class Heartbeat:
-    """Writes `path` from a thread while the block lasts; removes it at its end.
+    """Writes `path` from a thread while the block lasts; removes it at its end. Never writes over that of another holder.
 
-    holder: what the file says of the process. count: raised by one with every batch, trained or evaluated: shows whether the
-    process gets on. describe: further content, asked for at every beat.
+    holder: what the file says of the process. unnamed: whether the holder still is this one where there is no file. count:
+    raised by one with every batch, trained or evaluated: shows whether the process gets on. describe: further content, asked
+    for at every beat.
     """
 
-    def __init__(self, path: Path, holder: Content) -> None:
-        self.path, self.holder = path, holder
+    def __init__(self, path: Path, holder: Content, unnamed: Callable[[], bool] = lambda: True) -> None:
+        self.path, self.holder, self._unnamed = path, holder, unnamed
+        self.is_lost = False  # once it is, it stays so
         self.count = 0
         self.describe: Callable[[], Content] | None = None
         self._wake, self._over = threading.Event(), threading.Event()
 
     def __enter__(self) -> Heartbeat:
-        self.beat()
+        self._write()
         self._thread = threading.Thread(target=self._run, daemon=True, name="heartbeat")
         self._thread.start()
         return self
@@ -49,14 +51,27 @@ class Heartbeat:
         self._over.set()
         self._wake.set()
         self._thread.join()
-        self.path.unlink(missing_ok=True)
+        if self.holds():
+            self.path.unlink(missing_ok=True)
 
     def soon(self) -> None:
         """Beat within a second: there is something new."""
         self._wake.set()
 
+    def holds(self) -> bool:
+        """Whether the file still names this holder. A process that slept may find that another has taken its place."""
+        if not self.is_lost:
+            found = read(self.path)
+            known = None if found is None else {key: found.get(key) for key in self.holder}
+            self.is_lost = not self._unnamed() if known is None else known != self.holder
+        return not self.is_lost
+
     def beat(self) -> None:
-        """Write the file now. On a full disk its time alone is renewed."""
+        """Write the file now, unless another holds the place. On a full disk its time alone is renewed."""
+        if self.holds():
+            self._write()
+
+    def _write(self) -> None:
         content = {**self.holder, "count": self.count}
         if self.describe is not None:
             content |= self.describe()
@@ -64,10 +79,13 @@ class Heartbeat:
             _replace(self.path, json.dumps(content))
         except OSError:
             with contextlib.suppress(OSError):
-                os.utime(self.path)
+                if (read(self.path) or self.holder).items() >= self.holder.items():
+                    os.utime(self.path)
+                else:  # that of a dead holder
+                    self.path.unlink()
 
     def _run(self) -> None:
-        while not self._over.is_set():
+        while not self._over.is_set() and not self.is_lost:
             self._wake.wait(BEAT_SECONDS)
             self._wake.clear()
             if not self._over.is_set():

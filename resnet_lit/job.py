@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from resnet_lit import crashes
 from resnet_lit import record as records
 from resnet_lit.command_line import quoted
 from resnet_lit.hydra_session import source_of
@@ -56,6 +57,7 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
         environment.setdefault("OMP_NUM_THREADS", os.environ["SLURM_CPUS_PER_TASK"])
     environment.pop("SLURM_NTASKS", None)  # Lightning would take the cell for one of several tasks that SLURM has started
     tail: list[str] = []
+    memory_kills = kills_for_memory()
     try:
         process = subprocess.Popen(
             command,
@@ -76,11 +78,15 @@ def run_cell(config: Config, folder: Path, words: list[str]) -> Record:
             process.send_signal(signal.SIGINT)  # the cell has a session of its own: it hears Ctrl-C from here alone, and once
             _follow(process, tail, watchdog)
             raise
-    return {**_ending(folder, process, tail, watchdog.reason), "folder": str(folder)}
+    short = memory_kills is not None and (kills_for_memory() or 0) > memory_kills
+    return {**_ending(folder, process, tail, watchdog.reason, short), "folder": str(folder)}
 
 
-def _ending(folder: Path, process: subprocess.Popen[str], tail: list[str], stalled: str | None) -> Record:
-    """How a cell's process has ended: its record, or what can be said without one. stalled: why it was ended from here."""
+def _ending(folder: Path, process: subprocess.Popen[str], tail: list[str], stalled: str | None, short: bool) -> Record:
+    """How a cell's process has ended: its record, or what can be said without one.
+
+    stalled: why it was ended from here. short: meanwhile the kernel has killed a process of this group for want of memory.
+    """
     status = process.wait()
     last = next((line for line in reversed(tail) if line.strip()), "")
     try:
@@ -89,7 +95,7 @@ def _ending(folder: Path, process: subprocess.Popen[str], tail: list[str], stall
         return {"status": "failed", "reason": str(error)}
     if status == 75:
         return {**(record or {}), "status": "running", "reason": last}
-    why = stalled or (killed_by(-status) if status < 0 else None)
+    why = stalled or (killed_by(-status, short) if status < 0 else None)
     if record is None or (record.get("process", {}).get("pid") != process.pid and status not in (0, 1)):  # it had not begun
         return {"status": "refused" if status == 2 else "failed", "reason": why or last or f"exit status {status}"}
     if record["status"] == "interrupted" and why is not None:
@@ -97,13 +103,25 @@ def _ending(folder: Path, process: subprocess.Popen[str], tail: list[str], stall
     return record
 
 
-def killed_by(number: int) -> str:
-    """`killed by signal 9 (out of memory, or by hand)`."""
+def killed_by(number: int, short: bool = False) -> str:
+    """`killed by signal 9 (SIGKILL)`; with `out of memory` where the kernel has counted that it killed for it."""
+    out_of_memory = short and number == signal.SIGKILL
+    return crashes.killed_by(number) + (": the kernel counts a process killed for want of memory" if out_of_memory else "")
+
+
+def kills_for_memory(cgroup: Path | None = None) -> int | None:
+    """How many processes of this one's control group, or below it, the kernel has killed for want of memory; None: not known.
+
+    cgroup: the group's folder; by default what /proc says (version 2 of control groups).
+    """
     try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = "no name"
-    return f"killed by signal {number} ({'out of memory, or by hand' if number == signal.SIGKILL else name})"
+        if cgroup is None:
+            line = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+            cgroup = Path("/sys/fs/cgroup") / line.removeprefix("0::").lstrip("/")
+        counts = dict(line.split() for line in (cgroup / "memory.events").read_text().splitlines())
+        return int(counts["oom_kill"])
+    except (OSError, StopIteration, KeyError, ValueError):
+        return None
 
 
 def _write_down(folder: Path, record: Record, why: str) -> Record:

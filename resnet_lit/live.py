@@ -21,6 +21,7 @@ from rich.live import Live
 
 from resnet_lit import heartbeat
 from resnet_lit import record as records
+from resnet_lit.durable import write_text
 from resnet_lit.escaping import rich_text
 from resnet_lit.formatting import counted, duration, percent
 from resnet_lit.identity import changes_result
@@ -214,7 +215,7 @@ class Progress:
             "started": records.now(),
             "runs": _members(self.cells, path.parent.parent),
         }
-        records.write_text(path, json.dumps(content, indent=1) + "\n")
+        write_text(path, json.dumps(content, indent=1) + "\n")
         self._written = len(self.runs)
 
     def results(self) -> Path | None:
@@ -226,7 +227,7 @@ class Progress:
         members = zip(self.runs, _members(self.cells, path.parent.parent), strict=True)
         known = [dataclasses.replace(run, values=member["values"]) for run, member in members]
         csv = path.with_suffix(".csv")
-        records.write_text(csv, as_csv(known))
+        write_text(csv, as_csv(known))
         return csv
 
 

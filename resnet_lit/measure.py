@@ -18,9 +18,8 @@ from resnet_lit.data.classes import output_names
 from resnet_lit.datamodule import ImageData
 from resnet_lit.module import LitClassifier
 from resnet_lit.printable import printable
-from resnet_lit.record import Record
+from resnet_lit.record import OUTPUTS, Record
 
-OUTPUTS = "test_outputs.npz"
 RESULTS = ("test/accuracy", "test/accuracy_last", "test/loss", "val/accuracy", "train/accuracy")
 
 
@@ -62,7 +61,7 @@ def measure(
     outcome["metrics"] = results
     _gather_outputs(trainer, module)
     if trainer.is_global_zero:
-        _write_outputs(trainer, module, data, folder)
+        _write_outputs(trainer, module, data, metrics, folder)
         step = trainer.global_step
         test = {name: results[name] for name in ("test/loss", "test/accuracy")}
         holdout = data.config.protocol == "holdout"  # under protocol=paper they are a curve already
@@ -90,16 +89,18 @@ def _gather_outputs(trainer: Trainer, module: LitClassifier) -> None:
     module.outputs = [share[batch] for batch in range(batches) for share in shares if batch < len(share)]
 
 
-def _write_outputs(trainer: Trainer, module: LitClassifier, data: ImageData, folder: Path) -> None:
+def _write_outputs(trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics, folder: Path) -> None:
     """test_outputs.npz: targets, logits and the most confident mistakes; the same as pictures for TensorBoard."""
     logits, targets = (torch.cat(part) for part in zip(*module.outputs, strict=True))
     mistakes = most_confident_mistakes(logits, targets)
     images = torch.from_numpy(data.source.test_images[np.asarray(data.test_indices)[mistakes.numpy()]])
+    metrics.hold()
     temporary = folder / f".{OUTPUTS}"
     with temporary.open("wb") as file:
         np.savez_compressed(
             file, targets=targets.numpy(), logits=logits.numpy(), mistakes=mistakes.numpy(), mistake_images=images.numpy()
         )
+    metrics.hold()
     temporary.replace(folder / OUTPUTS)
     classes = [*map(printable, output_names(data.source.classes, logits.shape[1]))]
     probability, answers = torch.softmax(logits, 1).max(1)

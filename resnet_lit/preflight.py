@@ -26,7 +26,8 @@ from resnet_lit.command_line import PACKAGE, Source, check_name, literal
 from resnet_lit.config import CONF, Config, explain, folder_name, from_hydra, own_hydra
 from resnet_lit.hydra_session import source_of
 from resnet_lit.live import Progress
-from resnet_lit.run import absent, have_data
+from resnet_lit.own_files import absent
+from resnet_lit.run import have_data
 from resnet_lit.schema import Sweep
 from resnet_lit.typed import ConfigError, Refused, build
 

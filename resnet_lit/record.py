@@ -1,8 +1,8 @@
 """What a run leaves on disk, and reading it back: result.json, written at the start and replaced atomically. No torch here.
 
-The keys of result.json are documented in docs/record.md. A record says `running` while its process lives; a reader takes
-`running` with a dead holder for `interrupted`: one on this machine is looked up, one on another is dead when its heartbeat is
-minutes old.
+The keys of result.json are documented in docs/record.md. `read` is the one reader: no number of a run is taken from a record
+whose digest does not match. A record says `running` while its process lives; `running` with a dead holder is read as
+`interrupted`: one on this machine is looked up, one on another is dead when its heartbeat is minutes old.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,18 +23,21 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from resnet_lit import heartbeat
+from resnet_lit import crashes, heartbeat
+from resnet_lit.durable import write_text
 from resnet_lit.heartbeat import HEARTBEAT, Heartbeat
 from resnet_lit.typed import Refused
 
 SCHEMA_VERSION = 1
 RESULT = "result.json"
 METRICS = "metrics.csv"
+OUTPUTS = "test_outputs.npz"
 LOG = "train.log"
 LOCK = ".lock"
 BUILT = "built.json"
 GLANCE_SECONDS = 0.3  # one who asks whether a folder is held has its lock for less
-ENDED = ("finished", "diverged")  # results: typed again, they are returned
+ENDED = ("finished", "diverged")  # results: the same command again returns them
+DEAD = "its process ended without a word (a signal, a crash or a power cut)"
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "numpy", "pillow")
 
 Record = dict[str, Any]
@@ -44,8 +47,20 @@ class FolderError(Refused):
     """The run's folder cannot be used: it holds another run, or cannot be written."""
 
 
+class Damaged(FolderError):
+    """What lies in a run's folder is not what the run wrote there. `reason`: the same in a few words, without path and remedy."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}; restore it, use another folder, or put the run aside with fresh=true")
+        self.reason = reason
+
+
 class Busy(Exception):
     """Another living process trains this run; exit status 75."""
+
+
+class TakenOver(Busy):
+    """This process gave no sign of life for minutes and another has taken its run over: nothing more may be written here."""
 
 
 def now() -> str:
@@ -54,51 +69,83 @@ def now() -> str:
 
 
 def read(folder: str | Path) -> Record | None:
-    """The record of a run folder, None where there is none. Raises FolderError where it is damaged."""
+    """The record of a run folder, None where there is none.
+
+    Raises Damaged where it cannot be read, or where it is not as the run wrote it, or metrics.csv of a run that has ended. A
+    record without a digest is read as it is: `unverified` says so.
+    """
     path = Path(folder) / RESULT
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_bytes())
         status = record["status"]
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise FolderError(
-            f"{path}: not a record of a run ({error}); use another folder, or fresh=true to put it aside"
-        ) from error
-    if status == "running" and not is_alive(record.get("process", {}), folder):
-        record["status"], record["reason"] = "interrupted", "its process ended without a word (killed, or out of memory)"
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+        raise Damaged(path, f"not a record of a run, it may have been cut short ({_one_line(error)})") from error
+    if record.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        raise Damaged(path, f"schema_version {record['schema_version']!r}: this version reads {SCHEMA_VERSION}")
+    if (reason := _changed(Path(folder), record)) is not None:
+        raise Damaged(Path(folder), reason)
+    if status == "running" and not is_alive(record.get("process") or {}, folder):
+        record["status"], record["reason"] = "interrupted", crashes.read(Path(folder) / LOG) or DEAD
+    return dict(record)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
+
+
+def _changed(folder: Path, record: Record) -> str | None:
+    """What was changed since the run wrote `record`; None where nothing was, or nothing shows it."""
+    if record.get("digest") in (None, digest(folder, record)):
+        return None
+    if record["status"] == "running" and "checksums" not in record:
+        return None  # of an earlier version: with the metrics.csv of its start, which has grown
+    if record["status"] == "running":
+        return f"{RESULT} was changed after the run had written it (the digest does not match)"
+    known = (record.get("checksums") or {}).get(METRICS)
+    if known is not None and not (folder / METRICS).is_file():
+        return f"{METRICS} is gone (the digest does not match)"
+    both = f"{RESULT} or {METRICS}"
+    what = both if known is None else RESULT if known == checksum(folder / METRICS) else METRICS
+    return f"{what} was changed after the run had written it (the digest does not match)"
+
+
+def unverified(record: Record) -> str | None:
+    """Why nothing shows that a record's numbers are those that the run wrote; None where its digest has shown it."""
+    if record.get("digest") is None:
+        return "not verified: its record has no digest"
+    said = record.get("unverified")
+    return f"not verified: {said}" if said else None
+
+
+def write(folder: str | Path, record: Record) -> Record:
+    """Replace result.json by `record`, in one step: a reader sees the old one or the new one. Returns it with its digest."""
+    folder = Path(folder)
+    record = {"schema_version": SCHEMA_VERSION, **record}
+    files = (METRICS, OUTPUTS) if record["status"] != "running" else ()
+    record["checksums"] = {name: checksum(folder / name) for name in files if (folder / name).is_file()}
+    record["digest"] = digest(folder, record)
+    write_text(folder / RESULT, json.dumps(record, indent=2, allow_nan=False) + "\n")
     return record
 
 
-def write(folder: str | Path, record: Record) -> None:
-    """Replace result.json by `record`, with its digest, in one step: a reader sees the old one or the new one."""
-    folder = Path(folder)
-    record = {"schema_version": SCHEMA_VERSION, **record}
-    record["digest"] = digest(folder, record)
-    write_text(folder / RESULT, json.dumps(record, indent=2, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one step: temporary file, fsync, rename."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def digest(folder: str | Path, record: Record) -> str:
-    """sha256 of the record (but for the digest itself) and of metrics.csv: shows an edit or a file cut short."""
-    content = {key: value for key, value in record.items() if key != "digest"}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    """sha256 of the record (but for the digest itself) and, once the run has ended, of metrics.csv: shows an edit or a cut."""
     metrics = Path(folder) / METRICS
-    return hashlib.sha256(text.encode() + (metrics.read_bytes() if metrics.is_file() else b"")).hexdigest()
+    return content_digest(record, metrics.read_bytes() if metrics.is_file() and record["status"] != "running" else b"")
+
+
+def content_digest(content: Record, more: bytes = b"") -> str:
+    """sha256 of plain data (but for the key `digest`), and of further bytes."""
+    text = json.dumps({key: value for key, value in content.items() if key != "digest"}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode() + more).hexdigest()
+
+
+def checksum(path: Path, size: int | None = None) -> str:
+    """sha256 of a file, or of its first `size` bytes."""
+    with path.open("rb") as file:
+        return hashlib.sha256(file.read(size)).hexdigest()
 
 
 def is_whole(folder: str | Path, record: Record) -> bool:
@@ -111,7 +158,8 @@ def lock(folder: str | Path) -> Iterator[Heartbeat]:
     """Hold the run's folder; released by the system when the process dies. Raises Busy where another process holds it.
 
     Yields the heartbeat that names this process meanwhile. Between machines whose file system passes no locks on, the
-    heartbeat of a living holder is respected like a lock.
+    heartbeat of a living holder is respected like a lock; one that sleeps for minutes is taken for dead, and asks `check_hold`
+    before it writes.
     """
     if not os.access(folder, os.W_OK):
         raise FolderError(f"{folder}: cannot be written; choose another folder with hydra.run.dir=<folder>")
@@ -122,11 +170,32 @@ def lock(folder: str | Path) -> Iterator[Heartbeat]:
         guard.acquire()
     except Timeout:
         raise Busy(busy_text(folder)) from None
+    me, found = process(), _process_of_record(folder)
     try:
-        with Heartbeat(Path(folder) / HEARTBEAT, process()) as heart:
+        unnamed = lambda: _process_of_record(folder) in (None, me, found)  # noqa: E731
+        with Heartbeat(Path(folder) / HEARTBEAT, {**me, "token": secrets.token_hex(8)}, unnamed) as heart:
             yield heart
     finally:
         guard.release()
+
+
+def check_hold(folder: str | Path, heart: Heartbeat) -> None:
+    """Raise TakenOver where this process, which got `heart` from `lock`, holds the folder no longer."""
+    if not heart.holds():
+        holder = heartbeat.read(Path(folder) / HEARTBEAT) or _process_of_record(folder) or {}
+        raise TakenOver(
+            f"{folder}: process {holder.get('pid', '?')} on {holder.get('host', '?')} has taken this run over while this process "
+            "gave no sign of life for minutes (asleep?); this one stops and writes nothing more; rerun the command for the result"
+        )
+
+
+def _process_of_record(folder: str | Path) -> Record | None:
+    """The process that began the last session of the run; None where no record says."""
+    try:
+        found = json.loads((Path(folder) / RESULT).read_bytes())["process"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def is_held(folder: str | Path) -> bool:
@@ -176,7 +245,7 @@ def process() -> Record:
 
 def is_alive(holder: Record, folder: str | Path) -> bool:
     """Whether the process that a record or a heartbeat in `folder` names lives. On another host: whether its heart beats."""
-    if not holder:
+    if not isinstance(holder, dict) or not str(holder.get("pid", "")).isdigit():
         return False
     if holder.get("host") != socket.gethostname():
         return heartbeat.age(Path(folder) / HEARTBEAT) < heartbeat.DEAD_SECONDS

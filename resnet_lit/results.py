@@ -80,7 +80,11 @@ def _remark(run: Standing) -> str:
         return run.progress or run.reason
     log = run.folder / records.LOG
     more = f"log: {log}" if run.status != "finished" and run.record and log.exists() else ""
-    return "; ".join(filter(None, [run.reason, more]))
+    return "; ".join(filter(None, [run.reason, _unverified(run), more]))
+
+
+def _unverified(run: Standing) -> str | None:
+    return records.unverified(run.record) if run.status in records.ENDED else None
 
 
 def verdict(runs: Sequence[Standing]) -> str:
@@ -111,7 +115,7 @@ def rows(runs: Sequence[Standing]) -> list[dict[str, Any]]:
             {
                 "run": called[run.folder],
                 "status": run.status,
-                "reason": run.reason or None,
+                "reason": run.reason or _unverified(run),
                 **{key: run.metrics.get(key) for key in METRICS},
                 "chosen_on": best.get("chosen_on"),
                 "best_epoch": best.get("epoch"),

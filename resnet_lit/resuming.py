@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from resnet_lit import record as records
+from resnet_lit import same_run
 from resnet_lit.command_line import PACKAGE, CommandLine, unquoted
 from resnet_lit.config import OUTPUTS, folder_name
 from resnet_lit.identity import FIXES, missing_fixes
@@ -45,7 +46,7 @@ def resumed(
     """
     folder, changes = run_folder(path), dict(changes or {})
     config, record = config_of(folder), records.read(folder) or {}
-    known_as = record.get("identity")
+    known_as: str | None = same_run.identity_of(folder, config, record)
     if MORE in changes:
         if not record:
             raise FolderError(f"resume={folder}: holds no {records.RESULT}: only a finished run is continued for more epochs")

@@ -12,29 +12,30 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from resnet_lit import planning
+from resnet_lit import crashes, own_files, planning, same_run
 from resnet_lit import record as records
 from resnet_lit.callbacks.interrupt import Interrupt, Interrupted
 from resnet_lit.config import OUTPUTS, folder_name
 from resnet_lit.data.errors import Progress, now_and_then
 from resnet_lit.display import ConsoleHandler, Display
+from resnet_lit.durable import write_text
 from resnet_lit.heartbeat import Heartbeat
-from resnet_lit.identity import FIXES, differences, identity, missing_fixes
+from resnet_lit.identity import identity
+from resnet_lit.own_files import absent
 from resnet_lit.plugins import source_of
 from resnet_lit.record import Busy, FolderError, Record
 from resnet_lit.resuming import config_of, resumed
-from resnet_lit.schema import Config, from_mapping, to_mapping
-from resnet_lit.typed import Refused, show
+from resnet_lit.schema import Config, to_mapping
+from resnet_lit.typed import Refused
 
 log = logging.getLogger("resnet_lit")
 
@@ -53,8 +54,8 @@ def run(
     that the folder's record gives, for a run that is gone on with there. new: folders that were made
     for this run already; a run that is refused takes them away again, like those that it makes.
     Returns the record (docs/record.md); a run that failed or diverged is a record too. Raises Refused (config, data or folder
-    cannot be used; nothing was trained), Busy (another process trains this run), Interrupted (a signal ended it; the record is
-    written and the same call goes on with it).
+    cannot be used; nothing was trained), Busy (another process trains this run, or has taken it over), Interrupted (a signal
+    ended it; the record is written and the same call resumes it).
     """
     folder = Path(folder) if folder is not None else Path(OUTPUTS) / folder_name(config)
     if is_helper_process():
@@ -62,7 +63,7 @@ def run(
             return _train(config, folder, {"hardware": {}, "identity": known_as or identity(config)}, interrupt)
     known_as = known_as or identity(config)
     if config.is_debug:
-        _clear_debug(folder)
+        own_files.check_debug(folder)
     elif (done := earlier(config, folder, known_as)) is not None:
         return done
     new, before = {*new, *absent(folder)}, set[Path]()
@@ -70,16 +71,25 @@ def run(
         before = set(folder.iterdir()) if folder.exists() else before
         planning.check_run(config, folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with records.lock(folder) as heart, _logging_to(folder / records.LOG), Interrupt().installed() as interrupt:
-            if not config.is_debug and (done := _ended(folder)) is not None:  # while this process was waiting for the lock
+        with (
+            records.lock(folder) as heart,
+            _logging_to(folder / records.LOG, heart),
+            Interrupt().installed() as interrupt,
+        ):
+            if config.is_debug:
+                own_files.clear_debug(folder)
+                own_files.mark_debug(folder, config)
+            elif (done := _ended(folder)) is not None:  # while this process was waiting for the lock
                 return done
+            else:
+                own_files.unmark(folder)
             return _train(config, folder, _start(config, folder, command, known_as), interrupt, heart)
     except OSError as error:
         why = error.strerror or error
         raise FolderError(f"{folder}: cannot be written ({why}); choose another folder with hydra.run.dir=<folder>") from error
     except (Refused, Interrupted):
         if not (folder / records.RESULT).exists():
-            _leave_as_found(folder, before, new)
+            own_files.leave_as_found(folder, before, new)
         raise
 
 
@@ -122,48 +132,19 @@ def earlier(
         raise FolderError(f"{folder / records.RESULT}: not a record of a run; use another folder, or fresh=true to put it aside")
     ended = found["status"] in records.ENDED
     if found["identity"] != known_as or not ended:
-        _check_fixes(config, folder, found)
+        same_run.check_fixes(config, folder, found["identity"])
     if found["identity"] != (known_as or identity(config)):
-        changed = [
-            f"{k}={show(new)} (there: {show(old)})"
-            for k, (old, new) in differences(from_mapping(found["config"]), config).items()
-        ]
-        raise FolderError(
-            f"{folder}: holds another run, which differs in {'; '.join(changed) or 'the version of its results'}; "
-            "use another folder, or fresh=true to put it aside"
-        )
+        changed = same_run.changes(found["config"], config) or "the version of its results"
+        raise FolderError(f"{folder}: holds another run, which differs in {changed}; {same_run.REMEDY}")
     _check_data(config, folder, found, {} if seen is None else seen)
     if found["status"] == "running" and records.is_held(folder):  # a record of another host may be that of a dead process
         raise Busy(records.busy_text(folder))
     return found if ended else None
 
 
-def _check_fixes(config: Config, folder: Path, found: Record) -> None:
-    """Refuse a run of this config that was begun before a correction that gives it other numbers."""
-    if missing := missing_fixes(config, found["identity"]):
-        corrected = "; ".join(FIXES[name][1] for name in missing)
-        raise FolderError(
-            f"{folder}: its run was begun before a correction that gives it other numbers ({corrected}); start it anew, "
-            "in another folder, or here with fresh=true, which puts this one aside"
-        )
-
-
 def _ended(folder: Path) -> Record | None:
     found = records.read(folder)
     return found if found is not None and found["status"] in records.ENDED else None
-
-
-def _clear_debug(folder: Path) -> None:
-    """Delete the debug run before this one, and nothing that is not one."""
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if records.is_held(folder):
-        raise Busy(records.busy_text(folder))
-    if not (folder.parent.name == "debug" or (records.read(folder) or {}).get("debug")):
-        raise FolderError(
-            f"{folder}: holds something that is no debug run, which a debug run would overwrite; use another folder"
-        )
-    shutil.rmtree(folder)
 
 
 def have_data(runs: Iterable[tuple[Config, Path]], say: Callable[[str], object]) -> None:
@@ -265,19 +246,30 @@ def _train_shown(
         from resnet_lit.callbacks.metrics import Diverged
         from resnet_lit.checkpoints import tidy
 
-    begun = False
+    begun, crash = False, ExitStack()
+
+    def hold() -> None:
+        if heart is not None:
+            records.check_hold(folder, heart)
 
     def begin() -> None:
         nonlocal begun
         if not is_helper_process():
-            records.write_text(folder / "config.yaml", yaml.safe_dump(record["config"], sort_keys=False))
+            hold()
+            crash.enter_context(crashes.noted_in(folder / records.LOG))
+            write_text(folder / "config.yaml", yaml.safe_dump(record["config"], sort_keys=False))
+            hold()
             records.write(folder, record)
             begun = True
 
     try:
-        training.train(config, folder, record, interrupt, begin, [] if heart is None else [Beat(heart)], display)
+        training.train(config, folder, record, interrupt, begin, [] if heart is None else [Beat(heart, hold)], display, hold)
+        hold()
         record["status"] = "finished"
+    except Busy:
+        raise
     except Diverged as error:
+        hold()
         record["status"], record["reason"] = "diverged", str(error)
         log.error("diverged: %s", error)
     except Interrupted as error:
@@ -287,6 +279,7 @@ def _train_shown(
         record["status"], record["reason"] = "failed", str(error)  # written only where training had begun
         raise
     except Exception as error:
+        hold()  # another process at work in the folder may be the cause
         record["status"], record["reason"] = "failed", reason_of(error, config)
         log.error("%s", traceback.format_exc())
     except SystemExit as error:  # Lightning's own way to end on SIGTERM, whose status would read as success
@@ -294,8 +287,9 @@ def _train_shown(
         raise Interrupted(signal.SIGTERM) from error
     finally:
         record["ended"] = records.now()
-        if begun:
-            records.write(folder, record)
+        if begun and (heart is None or heart.holds()):
+            record |= records.write(folder, record)
+        crash.close()
     if begun and record["status"] == "finished" and not config.is_debug:
         tidy(folder, config.checkpoint.keep)  # the record first: a run without it would have to be trained again
     return record
@@ -311,37 +305,11 @@ def reason_of(error: Exception, config: Config) -> str:
     return text
 
 
-def absent(folder: Path) -> list[Path]:
-    """The folders that would have to be made for `folder` to exist, the deepest first."""
-    missing = []
-    for one in (folder, *folder.parents):
-        if os.path.exists(one):
-            break
-        missing.append(one)
-    return missing
-
-
-def remove_empty(folders: Iterable[Path]) -> None:
-    """Remove those of `folders` that hold nothing, the deepest first."""
-    for one in sorted(folders, key=lambda path: len(path.parts), reverse=True):
-        with suppress(OSError):
-            one.rmdir()
-
-
-def _leave_as_found(folder: Path, before: set[Path], new: Iterable[Path]) -> None:
-    """What was refused leaves no trace: what it has put into the folder goes, and of `new` what is empty then."""
-    for path in set(folder.iterdir()) - before if folder.exists() else ():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-    remove_empty(new)
-
-
 @contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Append what is logged to the run's train.log."""
+def _logging_to(path: Path, heart: Heartbeat) -> Iterator[None]:
+    """Append what is logged to the run's train.log, as long as the folder is this process's to write in."""
     handler = logging.FileHandler(path, delay=True)
+    handler.addFilter(lambda _: heart.holds())
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     root = logging.getLogger()
     added: list[logging.Handler] = [handler] if root.handlers else [handler, ConsoleHandler()]  # called from Python

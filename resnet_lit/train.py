@@ -29,9 +29,10 @@ from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.command_line import CONFIG_NAME, CommandLine, check_name, read_train
 from resnet_lit.config import CONF, explain, from_hydra, own_presets
 from resnet_lit.display import ConsoleHandler
+from resnet_lit.own_files import remove_empty
 from resnet_lit.record import Busy
 from resnet_lit.resuming import resumption
-from resnet_lit.run import is_helper_process, remove_empty, run
+from resnet_lit.run import is_helper_process, run
 from resnet_lit.typed import Refused
 from resnet_lit.usage import usage
 

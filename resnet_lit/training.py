@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from torch import nn
 
-from resnet_lit import checkpoints, devices, measure, more_epochs
+from resnet_lit import checkpoints, devices, measure, more_epochs, same_run
 from resnet_lit.allocator import keep_freed_memory
 from resnet_lit.callbacks.best import BestWeights
 from resnet_lit.callbacks.checkpoint import Checkpoints
@@ -42,7 +42,7 @@ from resnet_lit.optim.build import build_optimizer, build_scheduler, unused_valu
 from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD, measured_peak, number_format
 from resnet_lit.printable import printable
 from resnet_lit.quiet import quieten
-from resnet_lit.record import FolderError, Record, default_threads
+from resnet_lit.record import Record, default_threads
 from resnet_lit.schema import RESNET, Config, Model, architecture, from_mapping, to_mapping
 from resnet_lit.starting_weights import start_from
 from resnet_lit.trainer import build_callbacks, build_loggers, build_trainer
@@ -112,13 +112,15 @@ def train(
     begin: Callable[[], None],
     watching: Sequence[Callback] = (),
     display: Display | None = None,
+    hold: Callable[[], None] = lambda: None,
 ) -> None:
     """Train, choose, test. `outcome` is filled as results come, so that it holds what there is whatever happens.
 
     begin: called when config and data have proved to fit, just before anything is written. watching: further callbacks.
-    display: where its progress is shown (default: nowhere).
+    display: where its progress is shown (default: nowhere). hold: called before every write; raises where the folder is no
+    longer this process's to write in.
 
-    Goes on from the newest whole checkpoint in `folder` where there is one. Raises Diverged, Interrupted, Refused, and what
+    Resumes from the newest whole checkpoint in `folder` where there is one. Raises Diverged, Interrupted, Refused, and what
     torch raises.
     """
     quieten(config)
@@ -130,7 +132,7 @@ def train(
     torch.set_num_threads(threads)
     resumed = checkpoints.newest(folder)
     if resumed is not None and resumed[1]:
-        log.warning("%s; going on from %s", resumed[1], resumed[0])
+        log.warning("%s; resuming from %s", resumed[1], resumed[0])
     curves = None  # the rows of metrics.csv of a run that this one continues
     continues = resumed is None and config.parent.checkpoint is not None
     start = resumed[0] if resumed else more_epochs.checkpoint_of(config.parent) if continues else None
@@ -151,12 +153,9 @@ def train(
     smallest = smallest_batch(config, len(data.train_indices), length)
     check_smallest_batch(network, smallest, config.data.batch_size, (channels, size, size), max(1, _processes(config)))
     state = checkpoints.load(start) if start else None
-    if state is not None and state["resnet_lit"]["data"]["hash"] != data.source.hash:
-        there = state["resnet_lit"]["data"]
-        raise FolderError(
-            f"{folder}: was begun on other data ({there['variant']} {there['hash'][:10]}, data.root now names "
-            f"{data.source.variant} {data.source.hash[:10]}); use another folder, another name=…, or fresh=true to put it aside"
-        )
+    if state is not None:
+        same_run.check_data(folder, state, data.source.variant, data.source.hash)
+        same_run.check(folder, state, config, outcome, continues=continues)
     outcome["data"] = data.provenance()
     outcome["model"] = {"parameters": count_parameters(network), "macs": _multiply_adds(config.model, data, channels, size)}
 
@@ -181,7 +180,8 @@ def train(
     _, scheduler = _configure(network, config, length)  # a wrong argument is refused now, not after data have been moved about
     for key, value in unused_values(config.optimizer).items():
         log.warning("%s=%s is not used: %s takes none", key, value, config.optimizer.target)
-    metrics = Metrics(folder, timing, every_steps=config.trainer.log_every_n_steps, evaluated=module.evaluated)
+    every_steps = config.trainer.log_every_n_steps
+    metrics = Metrics(folder, timing, every_steps=every_steps, evaluated=module.evaluated, hold=hold)
     chosen_by = f"{data.chooses_on}/accuracy" if data.chooses_on else None
     own_callbacks = build_callbacks(config)
     chooser = BestWeights(metrics, timing, chosen_by, exchanged=bool(own_callbacks))

@@ -16,7 +16,7 @@ from tests_support import TINY, image_tree
 from resnet_lit import evaluate as evaluating
 from resnet_lit.config import load
 from resnet_lit.datamodule import ImageData
-from resnet_lit.evaluate import data_config, evaluate
+from resnet_lit.evaluate import data_config, evaluate, report
 from resnet_lit.record import read
 from resnet_lit.run import earlier, run
 from resnet_lit.schema import from_mapping
@@ -75,6 +75,21 @@ def test_the_test_set_once_more_gives_the_result_of_the_run(trained: Path) -> No
     assert evaluate(trained, [])[1] == json.loads((folder / "evaluation.json").read_text())
     assert (folder / "evaluation.json").stat().st_mtime_ns == before  # asked again, not computed again
     assert evaluate(trained, [], part="validation")[1]["accuracy"] == pytest.approx(record["metrics"]["val/accuracy"], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_changed_answer_is_not_believed(trained: Path, capsys) -> None:
+    folder, found = evaluate(trained, [])
+    path = folder / "evaluation.json"
+    path.write_text(path.read_text().replace(f'"accuracy": {found["accuracy"]}', '"accuracy": 0.99', 1))
+    assert json.loads(path.read_text())["accuracy"] == 0.99
+    assert evaluate(trained, [])[1]["accuracy"] == found["accuracy"]
+    assert "evaluation.json: was changed after it was written" in capsys.readouterr().err
+    assert json.loads(path.read_text())["accuracy"] == found["accuracy"]
+    old = json.loads(path.read_text())
+    del old["digest"]  # as an earlier version has written it
+    path.write_text(json.dumps(old))
+    assert "not verified" in report(evaluate(trained, [])[1])
 
 
 @pytest.mark.slow

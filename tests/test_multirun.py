@@ -42,7 +42,7 @@ def test_a_killed_cell_is_named_the_others_finish_and_the_next_typing_repairs_it
     output = driver.communicate()[0]
     assert driver.returncode == 1
     assert "1 of 2 finished" in output
-    reason = "killed by signal 9 (out of memory, or by hand)"
+    reason = "killed by signal 9 (SIGKILL)"
     assert reason in output
     assert reason in {(read(path.parent) or {})["reason"] for path in folder.glob("*/result.json")}
     before = {name: digest for name, digest in files_of(folder).items() if "result.json" in name}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 import torch
 from tests_support import ROOT, TINY, image_tree, start
 
-from resnet_lit.record import read
+from resnet_lit.record import read, write
 from resnet_lit.run import FolderError, run
 
 pytestmark = pytest.mark.slow
@@ -51,7 +50,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(tmp_path) -> Non
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
     again = start(*words, cwd=tmp_path)
-    while "going on from" not in (line := again.stdout.readline()):
+    while "resuming from" not in (line := again.stdout.readline()):
         assert line, "the run ended without saying so"
     assert "last.ckpt is damaged" in line
     assert "last.previous.ckpt" in line
@@ -85,8 +84,7 @@ def test_an_unfinished_run_does_not_go_on_with_other_data(tmp_path) -> None:
     image_tree(tmp_path / "first", seed=0)
     image_tree(tmp_path / "second", seed=1)
     run(load(*words, f"data.root={tmp_path}/first", "trainer.max_epochs=1"), tmp_path / "run")
-    record = read(tmp_path / "run")
-    (tmp_path / "run" / "result.json").write_text(json.dumps({**record, "status": "interrupted"}))
+    write(tmp_path / "run", {**read(tmp_path / "run"), "status": "interrupted"})
     with pytest.raises(FolderError, match="on other data"):
         run(load(*words, f"data.root={tmp_path}/second", "trainer.max_epochs=1"), tmp_path / "run")
 
@@ -119,7 +117,7 @@ def test_checkpoints_that_are_all_damaged_are_not_passed_over(tmp_path) -> None:
     config = load(*TINY, "trainer.max_epochs=1")
     run(config, tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "last.ckpt").write_bytes(b"broken")
-    (tmp_path / "run" / "result.json").write_text(json.dumps({**read(tmp_path / "run"), "status": "interrupted"}))
+    write(tmp_path / "run", {**read(tmp_path / "run"), "status": "interrupted"})
     with pytest.raises(FolderError, match=r"last\.ckpt is damaged .*fresh=true"):
         run(config, tmp_path / "run")
 

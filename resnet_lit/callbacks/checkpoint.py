@@ -18,7 +18,9 @@ from resnet_lit.callbacks.metrics import Metrics
 from resnet_lit.callbacks.randomness import random_state, restore_random_state, seed_apart
 from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.callbacks.timing import Timing
-from resnet_lit.checkpoints import BEST, LAST, sync, write
+from resnet_lit.checkpoints import BEST, LAST, WholeFiles, write
+from resnet_lit.durable import sync
+from resnet_lit.record import checksum
 from resnet_lit.schema import CHECKPOINT_SPACING
 
 
@@ -66,6 +68,12 @@ class Checkpoints(Checkpoint):
     def best(self) -> dict[str, Any] | None:
         """The best weights so far, with their epoch, step and metrics."""
         return self.chooser.best
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Whatever writes into the folder asks first whether it still is this process's to write in."""
+        for writer in (trainer.strategy.checkpoint_io, *trainer.loggers):
+            if isinstance(writer, WholeFiles | TensorBoard):
+                writer.hold = self.metrics.hold
 
     # --- when
 
@@ -180,7 +188,7 @@ class Checkpoints(Checkpoint):
                 "state_dict": self.best["state_dict"],
             }
             trainer.lightning_module.on_save_checkpoint(content)
-            write(content, self.folder / BEST)
+            write(content, self.folder / BEST, hold=self.metrics.hold)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         states: list[Any] = [random_state()]
@@ -197,15 +205,23 @@ class Checkpoints(Checkpoint):
         if trainer.is_global_zero:
             checkpoint["written"] = self._written_so_far(trainer)
 
-    def _written_so_far(self, trainer: Trainer) -> dict[str, int]:
-        """Bytes of metrics.csv and of TensorBoard's events: a resumed run cuts back what came after them."""
-        files = [self.metrics.path, *(logger.flushed() for logger in trainer.loggers if isinstance(logger, TensorBoard))]
+    def _written_so_far(self, trainer: Trainer) -> dict[str, int | str | None]:
+        """Bytes of metrics.csv and of TensorBoard's events: a resumed run cuts back what came after them.
+
+        And the checksum of these bytes of metrics.csv; the events have one each.
+        """
+        path = self.metrics.path
+        files = [path, *(logger.flushed() for logger in trainer.loggers if isinstance(logger, TensorBoard))]
         sizes = []
-        for path in files:
-            if path.exists():
-                sync(path)
-            sizes.append(path.stat().st_size if path.exists() else 0)
-        return {"metrics": sizes[0], "events": sum(sizes[1:])}
+        for file in files:
+            if file.exists():
+                sync(file)
+            sizes.append(file.stat().st_size if file.exists() else 0)
+        return {
+            "metrics": sizes[0],
+            "metrics_sha256": checksum(path, sizes[0]) if sizes[0] else None,
+            "events": sum(sizes[1:]),
+        }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         states = checkpoint["random_states"]

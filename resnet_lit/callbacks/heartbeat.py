@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -12,10 +13,13 @@ from resnet_lit.heartbeat import Heartbeat
 
 
 class Beat(Callback):
-    """Counts batches, trained or evaluated, for the heartbeat of the process, and tells it where the run stands."""
+    """Counts batches, trained or evaluated, for the heartbeat of the process, and tells it where the run stands.
 
-    def __init__(self, heart: Heartbeat) -> None:
-        self.heart = heart
+    hold: raises where another process has taken the run over; asked when a beat has found that out.
+    """
+
+    def __init__(self, heart: Heartbeat, hold: Callable[[], None]) -> None:
+        self.heart, self.hold = heart, hold
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = next(callback for callback in trainer.callbacks if isinstance(callback, Metrics))  # type: ignore[attr-defined]
@@ -39,13 +43,18 @@ class Beat(Callback):
         self.heart.soon()
 
     def on_train_batch_end(self, *_: Any) -> None:
-        self.heart.count += 1
+        self._count()
 
     def on_validation_batch_end(self, *_: Any) -> None:
-        self.heart.count += 1
+        self._count()
 
     def on_test_batch_end(self, *_: Any) -> None:
+        self._count()
+
+    def _count(self) -> None:
         self.heart.count += 1
+        if self.heart.is_lost:
+            self.hold()
 
     def on_validation_end(self, *_: Any) -> None:
         self.heart.soon()

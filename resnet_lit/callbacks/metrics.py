@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,13 @@ class Metrics(Callback):
 
     A row of metrics.csv holds what is known at one step: means over the steps since the last reading (train/loss), over the
     epoch (train/loss_epoch), over an evaluation (val/loss; test/loss under protocol=paper). Accuracy in [0, 1].
-    Raises Diverged where a loss is not finite.
+    hold: raises where the folder is no longer this process's to write in. Raises Diverged where a loss is not finite.
     """
 
-    def __init__(self, folder: Path, timing: Timing, *, every_steps: int, evaluated: str = "val") -> None:
+    def __init__(
+        self, folder: Path, timing: Timing, *, every_steps: int, hold: Callable[[], None] = lambda: None, evaluated: str = "val"
+    ) -> None:
+        self.hold = hold
         self.path = folder / METRICS
         self.timing = timing
         self.every_steps = every_steps
@@ -160,6 +164,7 @@ class Metrics(Callback):
 
     def append(self, row: dict[str, float]) -> None:
         """Add one row to metrics.csv; it is on its way to the disk when this returns."""
+        self.hold()
         new = not self.path.exists()
         row = {**row, "perf/seconds": self.timing.result()["total"]}
         with self.path.open("a", newline="") as file:

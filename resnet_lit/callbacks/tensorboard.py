@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import os
+import itertools
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.metadata import create_summary_metadata, parse_experiment_plugin_data
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
+from resnet_lit import event_file
+
+log = logging.getLogger("resnet_lit")
+
 PATTERN = "events.out.tfevents.*"
+DAMAGED = "damaged_events"  # TensorBoard reads what has tfevents in its name, and would show its events twice
 # Training and evaluation in one chart, on the page Custom Scalars.
 LAYOUT = {
     "curves": {
@@ -31,12 +37,14 @@ class TensorBoard(TensorBoardLogger):
     """Lightning's TensorBoardLogger, writing straight into the run's folder, so that TensorBoard's run is the folder's name.
 
     save_dir: the run's folder. keep: how many bytes of what earlier sessions wrote count (None: nothing); the run goes on in one
-    new file, which begins with them.
+    new file, which begins with them; of a damaged file, with those that can be read. hold: raises where the folder is no longer
+    this process's to write in.
     """
 
     def __init__(self, save_dir: str | Path, keep: int | None = None) -> None:
         super().__init__(save_dir=str(save_dir), name="", version="", default_hp_metric=False)
         self._keep = keep
+        self.hold: Callable[[], None] = lambda: None
 
     def start(self, values: dict[str, Any], metrics: list[str]) -> None:
         """Open the event file, with what counts of earlier sessions, and announce the run to HParams.
@@ -52,21 +60,37 @@ class TensorBoard(TensorBoardLogger):
         earlier = sorted(path for path in folder.glob(PATTERN) if not path.name.endswith(".old"))
         renamed = [path.rename(path.with_name(f"{path.name}.old")) for path in earlier]
         writer = self.experiment
-        if self._keep is not None:
-            for path in renamed:
-                if path.stat().st_size > self._keep:
-                    os.truncate(path, self._keep)
-                for raw in RawEventFileLoader(str(path)).Load():
-                    event = Event.FromString(raw)
-                    if event.WhichOneof("what") != "file_version":  # the new file has one already, of the same length
-                        writer.file_writer.event_writer.add_event(event)
+        damage = {path: self._copy(path, self._keep) for path in renamed} if self._keep is not None else {}
         if self._keep is None or not renamed:
             for summary in announcement(values, metrics):
                 writer.file_writer.add_summary(summary, 0)
             writer.add_custom_scalars(LAYOUT)
         writer.flush()
         for path in renamed:
-            path.unlink()
+            if damage.get(path) is None:
+                path.unlink()
+            else:
+                kept = path.rename(_free(folder / DAMAGED))
+                log.warning(
+                    "%s: %s; the new file has the other events, metrics.csv all numbers; the damaged file is kept as %s",
+                    path.with_suffix("").name,
+                    damage[path],
+                    kept,
+                )
+
+    def _copy(self, path: Path, size: int) -> str | None:
+        """Write the events in the first `size` bytes of a file into the new one; what of them could not be read, in words."""
+        found = event_file.read(path.read_bytes(), size)
+        for raw in found.contents:
+            event = Event.FromString(raw)
+            if event.WhichOneof("what") != "file_version":  # the new file has one already, of the same length
+                self.experiment.file_writer.event_writer.add_event(event)
+        return found.damage
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """One row of numbers, at a step."""
+        self.hold()
+        super().log_metrics(metrics, step)
 
     def flushed(self) -> Path:
         """The event file, with everything in it that has been logged."""
@@ -81,6 +105,7 @@ class TensorBoard(TensorBoardLogger):
 
     def image(self, tag: str, image: torch.Tensor, step: int) -> None:
         """Add one picture. image: (3, H, W) uint8."""
+        self.hold()
         self.experiment.add_image(tag, image, step)
 
     def finalize(self, status: str) -> None:
@@ -97,6 +122,12 @@ class TensorBoard(TensorBoardLogger):
 
     def log_hyperparams(self, params: Any = None, metrics: Any = None, step: int | None = None) -> None:
         """Nothing: `start` has told HParams."""
+
+
+def _free(path: Path) -> Path:
+    """`path`, or the first of `<path>.1`, `<path>.2`, … where something is called that already."""
+    names = itertools.chain([path.name], (f"{path.name}.{number}" for number in itertools.count(1)))
+    return next(free for name in names if not (free := path.with_name(name)).exists())
 
 
 def announcement(values: dict[str, Any], metrics: list[str]) -> list[Summary]:

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from resnet_lit.data.errors import DataError, Progress, reason
 from resnet_lit.data.paths import Place
+from resnet_lit.durable import sync
 
 log = logging.getLogger("resnet_lit")
 
@@ -142,11 +143,11 @@ def _write(cache_dir: Place, name: str, decode: Callable[[Writer], dict[str, Any
             meta["check"] = _check(meta)
             (partial / META).write_text(json.dumps(meta, indent=1))
             for path in partial.iterdir():
-                _sync(path)
-            _sync(partial)
+                sync(path)
+            sync(partial)
             shutil.rmtree(folder, ignore_errors=True)  # a damaged one; who still maps it keeps it
             partial.rename(folder)
-            _sync(cache_dir.path)
+            sync(cache_dir.path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -220,15 +221,3 @@ def _reserve(path: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # file systems that cannot
                 raise
-
-
-def _sync(path: Path) -> None:
-    """Have what was written reach the disk before it gets its name."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        if not path.is_dir():  # some network file systems cannot for folders
-            raise
-    finally:
-        os.close(handle)

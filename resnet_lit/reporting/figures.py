@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from resnet_lit import record as records
 from resnet_lit.data.paths import cache_folder
+from resnet_lit.durable import write_text
 from resnet_lit.escaping import printable_data
 from resnet_lit.reporting import theme
 from resnet_lit.reporting.charts import NEAR, Chart
@@ -41,7 +41,7 @@ def library() -> str:
     text = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        records.write_text(kept, f"{_mark(text)}\n{text}")
+        write_text(kept, f"{_mark(text)}\n{text}")
     return text
 
 

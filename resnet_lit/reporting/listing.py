@@ -66,6 +66,7 @@ def _provenance(run: Run) -> Mapping[str, Any]:
     return {
         "device": run.device,
         "commit": run.commit,
+        "unverified": run.unverified,
         "python": versions.get("python"),
         "torch": versions.get("torch"),
         "data_hash": run.data_hash[:16],

@@ -185,7 +185,7 @@ def _one_run(run: Run, section: Section) -> dict[str, Any]:
         "data": f"{run.variant}, sha256 {run.data_hash}",
         "seed": run.seed,
         "protocol": run.protocol,
-        "commit": run.commit or "an installed package",
+        "commit": "; ".join(filter(None, [run.commit or "an installed package", run.unverified])),
         "trained on": run.device,
         "started, ended": f"{record.get('started')}, {record.get('ended')}",
         "versions": ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items() if version),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import json
 import marshal
 import os
 import zipfile
@@ -24,11 +23,9 @@ from resnet_lit.identity import changes_result
 from resnet_lit.schema import Config
 from resnet_lit.typed import flatten, show
 
-OUTPUTS = "test_outputs.npz"
 GROUPS = ("model", "data", "augment", "optimizer", "scheduler", "trainer")  # of the config
 REQUIRED = ("status", "identity", "name", "config", "seed", "protocol", "data", "model")
 FINISHED_TOO = ("metrics", "best", "timing")
-DEAD = "its process ended without a word (killed, or out of memory)"
 STATUSES = ("running", "finished", "interrupted", "failed", "diverged")
 DERIVED = ("gap", "optimism", "seconds")
 
@@ -61,6 +58,11 @@ class Run:
     def reason(self) -> str | None:
         """Why it did not finish, one line; None for a finished or a running one."""
         return None if self.record.get("reason") is None else str(self.record["reason"])
+
+    @property
+    def unverified(self) -> str | None:
+        """Why nothing shows that the numbers are those that the run wrote; None where its digest does."""
+        return records.unverified(self.record)
 
     @functools.cached_property
     def counts(self) -> bool:
@@ -221,7 +223,7 @@ class Run:
 
         Raises Damaged where test_outputs.npz cannot be read or does not give the record's accuracy; empty where it is not there.
         """
-        path = self.folder / OUTPUTS
+        path = self.folder / records.OUTPUTS
         if not path.is_file():
             return {}
         try:
@@ -233,6 +235,9 @@ class Run:
         said = self.metrics.get("test/accuracy")
         if said is not None and abs(accuracy - said) > 1e-4:
             raise Damaged(f"{path}: its logits give {accuracy:.2%}, the record {said:.2%}")
+        known = (self.record.get("checksums") or {}).get(records.OUTPUTS)
+        if known is not None and known != records.checksum(path):
+            raise Damaged(f"{path}: was changed after the run had written it (its checksum does not match)")
         return found
 
 
@@ -309,13 +314,11 @@ def find(path: Path) -> Iterator[Path]:
 def read_run(folder: Path) -> Run | Problem | None:
     """The run of one folder; None for a debug run."""
     try:
-        record = json.loads((folder / records.RESULT).read_bytes())
-    except FileNotFoundError:
+        record = records.read(folder)
+    except records.Damaged as error:
+        return Problem(folder, error.reason)
+    if record is None:
         return Problem(folder, f"has no {records.RESULT}")
-    except (OSError, ValueError, RecursionError) as error:
-        return Problem(folder, f"{records.RESULT} cannot be read, it may have been cut short ({_one_line(error)})")
-    if not isinstance(record, dict):
-        return Problem(folder, f"{records.RESULT} is not a record of a run")
     if record.get("debug"):
         return None
     try:
@@ -324,8 +327,6 @@ def read_run(folder: Path) -> Run | Problem | None:
         reason = f"{records.RESULT} is not as a run writes it ({_one_line(error)})"
     if reason:
         return Problem(folder, reason)
-    if record["status"] == "running" and not records.is_alive(record.get("process") or {}, folder):
-        record["status"], record["reason"] = "interrupted", DEAD
     run = Run(folder, record)
     try:  # everything that the report asks of a run, so that one of them cannot stop the others
         _ = run.values, run.classes, run.config, run.title, run.macs, run.device, run.commit, run.best.get("epoch"), run.scale
@@ -341,9 +342,6 @@ def _wrong(folder: Path, record: dict[str, Any]) -> str:
     if version != records.SCHEMA_VERSION:
         return f"schema_version {show(version)}: this version reads {records.SCHEMA_VERSION}"
     status = record.get("status")
-    # The digest of a running one is of the metrics.csv at its start; it has no results yet.
-    if status != "running" and not records.is_whole(folder, record):
-        return f"{records.RESULT} or {records.METRICS} was changed after the run had written it (the digest does not match)"
     if status not in STATUSES:
         return f"status={show(status)}: no status of a run"
     needed = REQUIRED + (FINISHED_TOO if status == "finished" else ())

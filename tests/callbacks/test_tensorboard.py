@@ -10,7 +10,7 @@ from tensorboard.plugins.hparams.metadata import EXPERIMENT_TAG, SESSION_START_I
 from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data as parse_start
 from tests_support import TINY
 
-from resnet_lit.callbacks.tensorboard import PATTERN, SWEPT, TensorBoard, announcement
+from resnet_lit.callbacks.tensorboard import DAMAGED, PATTERN, SWEPT, TensorBoard, announcement
 from resnet_lit.config import load
 from resnet_lit.training import _hparams
 
@@ -41,6 +41,26 @@ def test_a_killed_run_goes_on_in_one_file_with_each_step_once(moment, tmp_path) 
     second.close()
     assert steps(tmp_path, "loss") == [1, 2, 3]
     assert steps(tmp_path, SESSION_START_INFO_TAG) == [0]
+
+
+def test_damaged_events_are_told_and_the_old_file_stays(tmp_path, caplog) -> None:
+    first = TensorBoard(tmp_path)
+    first.start({"seed": 0}, ["result/x"])
+    for step in range(300):
+        first.log_metrics({"loss": 1.0}, step)
+    path = first.flushed()
+    first.close()
+    keep, damaged = path.stat().st_size, bytearray(path.read_bytes())
+    damaged[keep // 20] ^= 1
+    path.write_bytes(damaged)
+    second = TensorBoard(tmp_path, keep)
+    second.start({"seed": 0}, ["result/x"])
+    second.close()
+    assert len(steps(tmp_path, "loss")) == 299
+    assert (tmp_path / DAMAGED).read_bytes() == damaged
+    assert f"{path.name}: damaged in 1 place" in caplog.text
+    assert f"the damaged file is kept as {tmp_path / DAMAGED}" in caplog.text
+    assert not [file for file in tmp_path.iterdir() if file.name != second.flushed().name and "tfevents" in file.name]
 
 
 def test_hparams_has_one_set_of_columns_in_all_runs() -> None:
