@@ -125,7 +125,7 @@ class Links:
             except OSError as error:  # a folder that was removed just now; or TensorBoard has ended
                 if not self._into.is_dir():
                     return
-                print(f"{error}: looked at again in {seconds:.0f} s", file=sys.stderr)
+                print(f"{error}: trying again in {seconds:.0f} s", file=sys.stderr)
             seconds = max(seconds, REST * (time.perf_counter() - began))
 
 

@@ -100,7 +100,7 @@ def newest(folder: Path) -> tuple[Path, str | None] | None:
             continue
         return path, complaint
     if complaint:
-        raise FolderError(f"{complaint}, and there is no other to go on from; fresh=true puts the folder aside and starts anew")
+        raise FolderError(f"{complaint}, and there is no other to resume from; fresh=true sets the folder aside and starts again")
     return None
 
 

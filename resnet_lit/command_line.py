@@ -176,8 +176,8 @@ def _source(options: Mapping[str, str | None], overrides: Iterable[str]) -> Sour
             continue
         folder = given if "://" in given else os.path.expanduser(given)  # pkg://… is a package
         if "://" not in given and not os.path.isdir(folder):
-            why = "is empty" if not given else "no such folder" if not os.path.exists(folder) else "is no folder"
-            raise ConfigError(f"{option}={given}: {why} (it is looked for from {Path.cwd()})")
+            why = "is empty" if not given else "no such folder" if not os.path.exists(folder) else "is not a folder"
+            raise ConfigError(f"{option}={given}: {why} (relative to {Path.cwd()})")
         folders[option] = folder
     name = options.get("--config-name")
     if name is not None and name.endswith((".yaml", ".yml")) and os.path.isfile(os.path.expanduser(name)) and not folders:

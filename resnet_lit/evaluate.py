@@ -84,9 +84,9 @@ def _parse(words: list[str]) -> tuple[str, str, bool, str | None, list[str]]:
         elif name == "data" or name.startswith("data."):
             rest.append(word)
         else:
-            raise ConfigError(f"{word}: no such word here (python -m resnet_lit.evaluate --help)")
+            raise ConfigError(f"{word}: unknown argument (python -m resnet_lit.evaluate --help)")
     if not run:
-        raise ConfigError("run=: say which run is evaluated (run=outputs/<experiment>/<run>)")
+        raise ConfigError("run=: name the run to evaluate (run=outputs/<experiment>/<run>)")
     if part not in PARTS:
         raise ConfigError(f"part={part}: must be one of {', '.join(PARTS)}")
     return run, part, last, out, rest
@@ -189,7 +189,7 @@ def _labels(known: tuple[str, ...], classes: tuple[str, ...], config: Config) ->
         few = f"{', '.join(known[:10])}{', …' if len(known) > 10 else ''}"
         raise ConfigError(
             printable(
-                f"data.root={config.data.root}: its class {strange[0]} is none that the run knows "
+                f"data.root={config.data.root}: its class {strange[0]} is not a class of the run "
                 f"({f'did you mean {meant[0]}?' if meant else few})"
             )
         )

@@ -71,7 +71,7 @@ def _check_word(override: Override, loader: ConfigLoader, extra: list[str], erro
             if choice not in options:
                 raise ConfigError(f"{key}={choice}: {_no_such(key, choice, options)}")
         if key in ADDED_GROUPS and not override.is_add():
-            raise ConfigError(f"{word}: {key} is no part of the defaults: add it with a plus, +{word}")
+            raise ConfigError(f"{word}: {key} is not in the defaults: add it with a plus, +{word}")
         if key not in ADDED_GROUPS and override.is_add() and not override.is_force_add():
             raise ConfigError(f"{word}: {key} is chosen already: leave out the plus, {word.lstrip('+')}")
         return

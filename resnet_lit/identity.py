@@ -59,7 +59,7 @@ FIXES: dict[str, tuple[Callable[[Config], bool], str]] = {
     ),
     "strided_1x1": (
         _is_subsampled,
-        "1x1 convolutions of stride 2 with fewer than 16 input channels, which could crash in torch, are computed otherwise",
+        "1x1 convolutions of stride 2 with fewer than 16 input channels, which could crash in torch, are computed differently",
     ),
 }
 

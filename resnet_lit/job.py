@@ -106,7 +106,7 @@ def _ending(folder: Path, process: subprocess.Popen[str], tail: list[str], stall
 def killed_by(number: int, short: bool = False) -> str:
     """`killed by signal 9 (SIGKILL)`; with `out of memory` where the kernel has counted that it killed for it."""
     out_of_memory = short and number == signal.SIGKILL
-    return crashes.killed_by(number) + (": the kernel counts a process killed for want of memory" if out_of_memory else "")
+    return crashes.killed_by(number) + (": the kernel reports a process killed for lack of memory" if out_of_memory else "")
 
 
 def kills_for_memory(cgroup: Path | None = None) -> int | None:

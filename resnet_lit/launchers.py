@@ -69,7 +69,7 @@ def check(config: DictConfig) -> None:
             raise Refused(f"{word}: needs {plugin.replace('_', '-')}; pip install 'resnet_lit[{EXTRAS[plugin]}]'")
     if "SlurmLauncher" in str(config.hydra.launcher.get("_target_")):
         if shutil.which("sbatch") is None:
-            raise Refused("hydra/launcher=slurm: there is no sbatch here; type it on a login node of the cluster")
+            raise Refused("hydra/launcher=slurm: there is no sbatch here; run the command on a login node of the cluster")
         _prepare_slurm()
 
 
@@ -175,7 +175,7 @@ def _from_folder(words: Sequence[str], folder: Path) -> JobReturn:
     from resnet_lit.job import result_of
 
     try:
-        record = records.read(folder) or {"status": "failed", "reason": "its job ended without a word"}
+        record = records.read(folder) or {"status": "failed", "reason": "its job ended unexpectedly"}
     except records.FolderError as error:
         record = {"status": "failed", "reason": str(error)}
     job = JobReturn(overrides=list(words), status=JobStatus.COMPLETED)
@@ -263,7 +263,7 @@ def _reach(address: str) -> None:
     try:
         socket.create_connection((found.hostname, found.port or CLIENT_PORT), timeout=ANSWER_SECONDS).close()
     except OSError as error:
-        raise ConnectionError(f"nobody answers at {place}: {error.strerror or error}") from error
+        raise ConnectionError(f"no answer from {place}: {error.strerror or error}") from error
 
 
 def _in_one_queue(options: Any) -> None:

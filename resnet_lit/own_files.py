@@ -67,7 +67,7 @@ def leave_as_found(folder: Path, before: set[Path], new: Iterable[Path]) -> None
             if folder / name not in before:
                 (folder / name).unlink(missing_ok=True)
         if others := [path.name for path in folder.iterdir() if path not in before]:
-            log.warning("%s: kept what this run has not made: %s", folder, _shown(others))
+            log.warning("%s: kept files that this run did not make: %s", folder, _shown(others))
     remove_empty(new)
 
 
@@ -84,7 +84,7 @@ def check_debug(folder: Path) -> None:
     record = _record(folder)
     if not (record.get("debug") if record else (folder / MARKER).is_file()):
         raise FolderError(
-            f"{folder}: holds something that is no debug run, which a debug run would overwrite; use another folder "
+            f"{folder}: holds something other than a debug run, which a debug run would overwrite; use another folder "
             "(hydra.run.dir=<folder>)"
         )
 
@@ -100,7 +100,7 @@ def clear_debug(folder: Path) -> None:
     remove_empty([folder / "checkpoints"])
     kept = {*KEPT_WHILE_HELD, LOG}
     if others := [path.name for path in folder.iterdir() if path.name not in kept]:
-        log.warning("%s: kept what the debug run before has not made: %s", folder, _shown(others))
+        log.warning("%s: kept files that the earlier debug run did not make: %s", folder, _shown(others))
 
 
 def mark_debug(folder: Path, config: Config) -> None:

@@ -11,7 +11,9 @@ from resnet_lit.typed import setting
 class Parent:
     """The finished run that this one continues for more epochs; set by `resume=<run> trainer.max_epochs=N`, never typed."""
 
-    folder: str | None = setting(None, "folder of the run that is continued; null: this run starts anew", result=False)
+    folder: str | None = setting(
+        None, "folder of the run that is continued; null: this run starts from the beginning", result=False
+    )
     identity: str | None = setting(None, "its identity", result=False)
     # Part of the identity, but no value by which reports tell runs apart: `resumed_at_epoch` is.
     checkpoint: str | None = setting(None, "sha256 of its last.ckpt; it enters this run's identity", result=False)

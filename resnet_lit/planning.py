@@ -177,7 +177,7 @@ def remark(run: Planned) -> list[str]:
         )
     if found.devices > 1:
         lines.append(
-            f"{found.devices} devices: timed on one with its share of a batch; what they tell each other is not in the time."
+            f"{found.devices} devices: timed on one with its share of a batch; communication between them is not included."
         )
     if any("EarlyStopping" in str((entry or {}).get("_target_")) for entry in config.callbacks.values()):
         lines.append("Early stopping may end a run sooner.")

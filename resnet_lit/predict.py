@@ -72,7 +72,7 @@ def _predict(words: list[str]) -> int:
 
     trained = open_run(run, last=last)
     if top > len(trained.classes):
-        raise ConfigError(f"--top={top}: the run knows {len(trained.classes)} classes")
+        raise ConfigError(f"--top={top}: the run has only {len(trained.classes)} classes")
     left_out: list[str] = []
     answers: list[Answer] = []
     with_bar = sys.stderr.isatty() and len(files) > BATCH
@@ -108,7 +108,9 @@ def _parse(words: list[str]) -> tuple[str, list[str], dict[str, str], bool]:
         else:
             paths.append(word)
     if not run or not paths:
-        raise ConfigError("say which run answers and for what: python -m resnet_lit.predict run=<run folder> <images or folders>")
+        raise ConfigError(
+            "name a run and the images to classify: python -m resnet_lit.predict run=<run folder> <images or folders>"
+        )
     if options["--format"] not in FORMATS:
         raise ConfigError(f"--format={options['--format']}: must be one of {', '.join(FORMATS)}")
     if not options["--top"].isdigit() or int(options["--top"]) < 1:

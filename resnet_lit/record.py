@@ -37,7 +37,7 @@ LOCK = ".lock"
 BUILT = "built.json"
 GLANCE_SECONDS = 0.3  # one who asks whether a folder is held has its lock for less
 ENDED = ("finished", "diverged")  # results: the same command again returns them
-DEAD = "its process ended without a word (a signal, a crash or a power cut)"
+DEAD = "its process ended unexpectedly (a signal, a crash or a power cut)"
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "numpy", "pillow")
 
 Record = dict[str, Any]
@@ -51,7 +51,7 @@ class Damaged(FolderError):
     """What lies in a run's folder is not what the run wrote there. `reason`: the same in a few words, without path and remedy."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}; restore it, use another folder, or put the run aside with fresh=true")
+        super().__init__(f"{path}: {reason}; restore it, use another folder, or set the run aside with fresh=true")
         self.reason = reason
 
 

@@ -101,7 +101,7 @@ def parse(words: Sequence[str]) -> Wanted:
     wanted = Wanted(**found, folders=_folders(folders, found.get("compared")))  # type: ignore[arg-type]
     for folder in () if wanted.power is not None else wanted.folders:
         if not os.path.isdir(folder):
-            raise Refused(f"{folder}: no such folder (runs are below {OUTPUTS}/, or where hydra.run.dir said)")
+            raise Refused(f"{folder}: no such folder (runs are in {OUTPUTS}/, or in the folder given as hydra.run.dir)")
     return wanted
 
 
@@ -117,7 +117,7 @@ def _points(word: str, text: str) -> float:
     except ValueError:
         points = math.nan
     if not 0 < points <= 100:
-        raise Refused(f"{word}={text}: must be points of accuracy, above 0 and at most 100 (try {word}=0.16)")
+        raise Refused(f"{word}={text}: must be percentage points of accuracy, above 0 and at most 100 (try {word}=0.16)")
     return points
 
 

@@ -123,13 +123,15 @@ def earlier(
     if config.fresh and folder.exists() and any(folder.iterdir()):
         if records.is_held(folder):
             raise Busy(records.busy_text(folder))
-        log.info("the earlier run is put aside: %s", records.set_aside(folder))
+        log.info("the earlier run is set aside: %s", records.set_aside(folder))
         return None
     found = records.read(folder)
     if found is None:
         return None
     if not isinstance(found.get("config"), dict) or "identity" not in found:
-        raise FolderError(f"{folder / records.RESULT}: not a record of a run; use another folder, or fresh=true to put it aside")
+        raise FolderError(
+            f"{folder / records.RESULT}: not a record of a run; use another folder, or set the earlier run aside with fresh=true"
+        )
     ended = found["status"] in records.ENDED
     if found["identity"] != known_as or not ended:
         same_run.check_fixes(config, folder, found["identity"])
@@ -161,7 +163,7 @@ def _check_data(config: Config, folder: Path, found: Record, seen: dict[Any, tup
     if known is not None and known[1] != found["data"]["hash"]:
         raise FolderError(
             f"{folder}: was trained on other data ({found['data']['variant']} {found['data']['hash'][:10]}, data.root now names "
-            f"{known[0]} {known[1][:10]}); use another folder, another name=…, or fresh=true to put it aside"
+            f"{known[0]} {known[1][:10]}); use another folder, another name=…, or set the earlier run aside with fresh=true"
         )
 
 

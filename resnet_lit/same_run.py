@@ -13,7 +13,7 @@ from resnet_lit.record import ENDED, METRICS, FolderError, Record, checksum
 from resnet_lit.schema import Config, from_mapping, to_mapping
 from resnet_lit.typed import ConfigError, show
 
-REMEDY = "use another folder, or fresh=true to put it aside"
+REMEDY = "use another folder, or set the earlier run aside with fresh=true"
 
 
 def check_data(folder: Path, state: dict[str, Any], variant: str, data_hash: str) -> None:
@@ -22,7 +22,7 @@ def check_data(folder: Path, state: dict[str, Any], variant: str, data_hash: str
     if there["hash"] != data_hash:
         raise FolderError(
             f"{folder}: was begun on other data ({there['variant']} {there['hash'][:10]}, data.root now names "
-            f"{variant} {data_hash[:10]}); use another folder, another name=…, or fresh=true to put it aside"
+            f"{variant} {data_hash[:10]}); use another folder, another name=…, or set the earlier run aside with fresh=true"
         )
 
 
@@ -58,7 +58,7 @@ def _check_metrics(path: Path, written: dict[str, Any]) -> str | None:
     """
     size, known = written["metrics"], written.get("metrics_sha256")
     have = path.stat().st_size if path.is_file() else 0
-    remedy = "restore it, or train the run anew with fresh=true (it is put aside first, its checkpoints too)"
+    remedy = "restore it, or start again with fresh=true (the earlier run and its checkpoints are set aside)"
     if have < size:
         what = f"is cut short ({have:,} of {size:,} bytes)" if path.is_file() else "is gone"
         raise FolderError(f"{path}: {what} since the checkpoint was written; {remedy}")
@@ -74,8 +74,8 @@ def check_fixes(config: Config, folder: Path, known_as: str) -> None:
     if missing := missing_fixes(config, known_as):
         corrected = "; ".join(FIXES[name][1] for name in missing)
         raise FolderError(
-            f"{folder}: its run was begun before a correction that gives it other numbers ({corrected}); start it anew, "
-            "in another folder, or here with fresh=true, which puts this one aside"
+            f"{folder}: its run began before a correction that changes its numbers ({corrected}); start it again "
+            "in another folder, or here with fresh=true, which sets this run aside"
         )
 
 

@@ -170,7 +170,7 @@ class Budget:
     """What a run may cost: the forecast (python -m resnet_lit.plan) is made before it starts."""
 
     hours: float | None = setting(None, "hours that a run may take; null: no forecast is made", above=0, example=8)
-    on_exceed: Literal["refuse", "warn"] = setting("refuse", "what comes of a run, or a multirun, that will not fit")
+    on_exceed: Literal["refuse", "warn"] = setting("refuse", "what to do with a run, or a multirun, that will not fit")
 
 
 @dataclass(frozen=True)
@@ -227,8 +227,8 @@ class Config:
     weights_head: Literal["new"] | None = setting(
         None, "new: all of `weights` but the classifier head, which starts new (other classes)", example="new"
     )
-    fresh: bool = setting(False, "put an earlier run of this folder aside and start anew", result=False)
-    resume: str | None = setting(None, "go on with the run in this folder, with its own config", result=False)
+    fresh: bool = setting(False, "set an earlier run in this folder aside and start again", result=False)
+    resume: str | None = setting(None, "resume the run in this folder, with its own config", result=False)
     progress: Literal["auto", "rich", "plain", "none"] = setting("auto", "how progress is shown", result=False)
     debug: str | None = setting(None, "name of a debug preset: the run goes to outputs/debug and into no report", result=False)
     scale: str | None = setting(

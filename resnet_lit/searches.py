@@ -1,4 +1,4 @@
-"""Searches by Optuna: one study for one question, so that the same command goes on with it until it has n_trials in all.
+"""Searches by Optuna: one study for one question, so that rerun the same command to resume until it has n_trials in all.
 
 Hydra's sweeper starts a new study, of n_trials more, whenever it is called. What it is called with is therefore settled here,
 before it is made: the study's name, how many trials are missing, and which of the earlier ones have to be run again.

@@ -97,14 +97,14 @@ def _read(path: Path) -> Any:
     except UnpicklingError as error:
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused is None:
-            raise ConfigError(f"weights={path}: is no checkpoint of PyTorch's, or a damaged one") from error
+            raise ConfigError(f"weights={path}: is not a PyTorch checkpoint, or is damaged") from error
         raise ConfigError(
             f"weights={path}: holds an object ({refused[1]}), which could run code and is not read; save the weights alone: "
             "torch.save(model.state_dict(), …)"
         ) from error
     except Exception as error:  # whatever a damaged zip or another kind of file raises
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise ConfigError(f"weights={path}: is no checkpoint of PyTorch's, or a damaged one ({reason})") from error
+        raise ConfigError(f"weights={path}: is not a PyTorch checkpoint, or is damaged ({reason})") from error
 
 
 def _state_dicts(content: Any, place: str = "", depth: int = 3) -> Iterator[tuple[str, dict[str, Tensor]]]:

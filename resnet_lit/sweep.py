@@ -69,7 +69,7 @@ def _read(place: Path) -> tuple[list[Sweep], list[Standing]]:
     if os.path.isdir(place):
         return sweeps_below(place), standings_below(place)
     if not os.path.exists(place):
-        raise Refused(f"{place}: no such folder (runs are below {OUTPUTS}/, or where hydra.sweep.dir said)")
+        raise Refused(f"{place}: no such folder (runs are in {OUTPUTS}/, or in the folder given as hydra.sweep.dir)")
     sweep = read_sweep(place)
     if sweep is None:
         raise Refused(f"{place}: not the file of a sweep (those are in {OUTPUTS}/{SWEEPS}/)")

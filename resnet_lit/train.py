@@ -106,11 +106,11 @@ def main() -> None:
     except Interrupted as error:
         status = 0 if is_helper_process() else error.exit_status  # the first process tells
         if status:
-            print(f"{error}; the same command goes on with it", file=sys.stderr)
+            print(f"{error}; rerun the same command to resume", file=sys.stderr)
     except KeyboardInterrupt:
         if preflight.cells and preflight.progress is not None:  # else nothing was started
             _close()
-        print("ended by SIGINT; the same command goes on with it", file=sys.stderr)
+        print("ended by SIGINT; rerun the same command to resume", file=sys.stderr)
         status = 128 + signal.SIGINT
     except Busy as error:
         print(error, file=sys.stderr)

@@ -70,12 +70,14 @@ def run_length(config: Config, train_images: int) -> Length:
     rounded = math.floor if data.drop_last else math.ceil
     batches = rounded(train_images / data.batch_size)
     if batches == 0:
-        raise ConfigError(f"data.batch_size={data.batch_size}: above the {train_images} training images, and data.drop_last=true")
+        raise ConfigError(
+            f"data.batch_size={data.batch_size}: larger than the {train_images} training images, and data.drop_last=true"
+        )
     for limit in (trainer.limit_train_batches, trainer.overfit_batches or None, int(trainer.fast_dev_run) or None):
         if limit is not None:
             batches = min(batches, limit if isinstance(limit, int) else int(batches * limit))
     if batches == 0:
-        raise ConfigError(f"trainer.limit_train_batches={trainer.limit_train_batches}: leaves no batch of training")
+        raise ConfigError(f"trainer.limit_train_batches={trainer.limit_train_batches}: leaves no training batch")
     steps = math.ceil(batches / trainer.accumulate_grad_batches)
     epochs = math.inf if trainer.max_epochs is None else float(trainer.max_epochs)
     if trainer.max_steps > 0:
@@ -219,7 +221,7 @@ def train(
         folder,
     )
     if config.trainer.sync_batchnorm and trainer.strategy.root_device.type == "cpu":
-        raise ConfigError("trainer.sync_batchnorm=true: works on GPUs alone (torch); set trainer.sync_batchnorm=false")
+        raise ConfigError("trainer.sync_batchnorm=true: works only on GPUs; set trainer.sync_batchnorm=false")
     outcome["hardware"]["devices"] = _devices(trainer)
     outcome["peak"] = peak = _peak(config, trainer)
     if outcome["model"]["macs"] is not None:

@@ -74,7 +74,7 @@ def test_a_fault_handler_of_somebody_else_stays(tmp_path: Path) -> None:
         (11, False, "killed by signal 11 (SIGSEGV)"),
         (11, True, "killed by signal 11 (SIGSEGV)"),
         (9, False, "killed by signal 9 (SIGKILL)"),
-        (9, True, "killed by signal 9 (SIGKILL): the kernel counts a process killed for want of memory"),
+        (9, True, "killed by signal 9 (SIGKILL): the kernel reports a process killed for lack of memory"),
         (99, False, "killed by signal 99"),
     ],
 )

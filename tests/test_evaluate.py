@@ -27,9 +27,9 @@ from resnet_lit.typed import Refused
     ("words", "said"),
     [
         ([], "python -m resnet_lit.evaluate run="),
-        (["part=test"], "run=: say which run is evaluated"),
+        (["part=test"], "run=: name the run to evaluate"),
         (["run=x", "part=half"], "part=half: must be one of test, validation, train, all"),
-        (["run=x", "seed=3"], "seed=3: no such word here"),
+        (["run=x", "seed=3"], "seed=3: unknown argument"),
         (["run=x"], "run=x: holds no run"),
         (["run=x", "run=y"], "run=y: one run at a time; leave out run=x"),
     ],
@@ -107,7 +107,7 @@ def test_other_images_are_matched_by_the_names_of_their_classes(trained: Path, t
     assert found["data"]["images"] == mine.sum()
     assert found["accuracy"] == pytest.approx((outputs["logits"].argmax(1) == outputs["targets"])[mine].mean())
     shutil.move(tmp_path / "images" / "7", tmp_path / "images" / "seven")
-    with pytest.raises(Refused, match="its class seven is none that the run knows"):
+    with pytest.raises(Refused, match="its class seven is not a class of the run"):
         evaluate(trained, ["data=folder", f"data.root={tmp_path / 'images'}"], part="all")
 
 
@@ -203,7 +203,7 @@ def test_what_was_left_open_of_other_data_is_said(of_photos: Path, tmp_path, cap
     ]
     assert found["data"]["images"] == 8
     (photos / "dog").rename(photos / "Dog")
-    with pytest.raises(Refused, match=r"its class Dog is none that the run knows \(did you mean dog\?\)"):
+    with pytest.raises(Refused, match=r"its class Dog is not a class of the run \(did you mean dog\?\)"):
         evaluate(of_photos / "run", words)
 
 

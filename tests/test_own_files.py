@@ -56,7 +56,7 @@ def test_a_refused_run_takes_away_what_it_has_made_alone(tmp_path: Path, monkeyp
     with caplog.at_level(logging.WARNING), pytest.raises(Refused, match="trainer: "):
         run(load(*REFUSED), tmp_path / "new")
     assert left(tmp_path / "new") == {"thesis/chapter.tex", "notes.txt"}
-    assert "kept what this run has not made: notes.txt, thesis" in caplog.text
+    assert "kept files that this run did not make: notes.txt, thesis" in caplog.text
 
 
 def test_a_refused_run_leaves_a_folder_alone_that_another_has_taken(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_debug_run_does_not_begin_among_files_of_others(tmp_path: Path, name: 
     folder = tmp_path / name
     folder.mkdir(parents=True)
     (folder / "chapter.tex").write_text("years")
-    with pytest.raises(FolderError, match=r"holds something that is no debug run.*hydra\.run\.dir="):
+    with pytest.raises(FolderError, match=r"holds something other than a debug run.*hydra\.run\.dir="):
         run(load(*DEBUG), folder)
     assert left(folder) == {"chapter.tex"}
 
@@ -80,7 +80,7 @@ def test_a_debug_run_does_not_begin_among_files_of_others(tmp_path: Path, name: 
 def test_a_debug_run_never_replaces_a_real_one(tmp_path: Path) -> None:
     own_files.mark_debug(tmp_path, load(*DEBUG))  # a debug run was killed at once, and a real one was trained there
     records.write(tmp_path, {"status": "finished", "debug": False})
-    with pytest.raises(FolderError, match="no debug run"):
+    with pytest.raises(FolderError, match="other than a debug run"):
         own_files.check_debug(tmp_path)
 
 
@@ -92,7 +92,7 @@ def test_what_a_debug_run_has_not_made_stays_and_is_named(tmp_path: Path, caplog
     with caplog.at_level(logging.WARNING):
         own_files.clear_debug(folder)
     assert left(folder) == {".lock", "notes.txt", "checkpoints/mine.ckpt", "plots/a.png"}
-    assert "kept what the debug run before has not made: checkpoints, notes.txt, plots" in caplog.text
+    assert "kept files that the earlier debug run did not make: checkpoints, notes.txt, plots" in caplog.text
 
 
 def test_events_of_others_stay_beside_those_of_a_debug_run(tmp_path: Path) -> None:

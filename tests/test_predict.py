@@ -32,7 +32,7 @@ def test_files_are_those_that_were_named_and_the_images_of_folders(tmp_path) -> 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run=x"], "say which run answers and for what"),
+        (["run=x"], "name a run and the images to classify"),
         (["run=x", "a.png", "--top=0"], "--top=0: must be a whole number of at least 1"),
         (["run=x", "a.png", "--format=xml"], "--format=xml: must be one of table, json, csv"),
         (["run=x", "a.png", "--colour"], "--colour: no such option"),

@@ -38,7 +38,7 @@ def test_running_with_a_dead_holder_reads_as_interrupted(tmp_path: Path) -> None
     process.wait()
     found = records.read(tmp_path)
     assert found["status"] == "interrupted"
-    assert "ended without a word" in found["reason"]
+    assert "ended unexpectedly" in found["reason"]
     assert json.loads((tmp_path / "result.json").read_text())["status"] == "running"  # reading writes nothing
 
 

@@ -45,7 +45,7 @@ REFUSED = {
     "hydra.job.chdir=true": "hydra.job.chdir=true: paths mean the folder in which the command was typed; leave it out",
     f"name={210 * 'n'}": "is a folder's name, at most 200 bytes long (this has 210)",
     "+experiment=model44": "experiment=model44: no such experiment: did you mean model4?",
-    "experiment=model4": "experiment=model4: experiment is no part of the defaults: add it with a plus, +experiment=model4",
+    "experiment=model4": "experiment=model4: experiment is not in the defaults: add it with a plus, +experiment=model4",
     "+model=model1": "+model=model1: model is chosen already: leave out the plus, model=model1",
     "data.batch_size=0": "data.batch_size=0: must be at least 1 (try data.batch_size=128)",
     "data.batch_size=abc": "data.batch_size=abc: must be a whole number (try data.batch_size=128)",
@@ -75,7 +75,7 @@ REFUSED = {
     "weights=no/such.ckpt": "weights=no/such.ckpt: no such file",
     "+cell=nonsense": "cell=nonsense: no such cell (choices: see --help)",
     "+cell=model4_adma": "cell=model4_adma: no such cell: did you mean model4_adam?",
-    "cell=model4_adam": "cell=model4_adam: cell is no part of the defaults: add it with a plus, +cell=model4_adam",
+    "cell=model4_adam": "cell=model4_adam: cell is not in the defaults: add it with a plus, +cell=model4_adam",
     "+sweep=papr": "sweep=papr: no such sweep: did you mean paper?",
     "+scale=tiny": "scale=tiny: no such scale (choices: gpu, smoke)",
     "sweep.seeds=0": "sweep.seeds=0: must be at least 1 (try sweep.seeds=5)",
@@ -173,7 +173,7 @@ def test_ctrl_c_before_the_first_run_of_a_sweep_is_one_line(command, tmp_path) -
     path = os.pathsep.join([str(tmp_path / "late"), str(ROOT)])
     ended = command("-m", "+experiment=digits", "seed=0,1", PYTHONPATH=path)
     assert (ended.returncode, ended.stdout) == (130, "")
-    assert ended.stderr == "ended by SIGINT; the same command goes on with it\n"
+    assert ended.stderr == "ended by SIGINT; rerun the same command to resume\n"
 
 
 def test_a_config_imports_nothing_heavy(command, tmp_path) -> None:

@@ -33,7 +33,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint(tmp_path, signum, status) -> None
     process.send_signal(signum)
     output = process.communicate()[0]
     assert process.returncode == status
-    assert "the same command goes on with it" in output
+    assert "rerun the same command to resume" in output
     record = read(tmp_path / "run")
     assert record["status"] == "interrupted"
     assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == record["steps"]

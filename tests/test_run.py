@@ -329,7 +329,7 @@ def test_batchnorm_over_processes_needs_gpus(tmp_path) -> None:
     process = start(*words, "hydra.run.dir=run", cwd=tmp_path)
     output = process.communicate()[0]
     assert process.returncode == 2
-    assert output.startswith("trainer.sync_batchnorm=true: works on GPUs alone")
+    assert output.startswith("trainer.sync_batchnorm=true: works only on GPUs")
     assert list(tmp_path.iterdir()) == []
 
 

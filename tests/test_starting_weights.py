@@ -101,9 +101,9 @@ def test_what_does_not_fit_is_named_with_the_remedy(tmp_path) -> None:
 
 def test_files_that_hold_no_weights_say_what_they_are(tmp_path) -> None:
     (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    assert "is no checkpoint" in refusal(small(), tmp_path / "photo.png")
+    assert "is not a PyTorch checkpoint" in refusal(small(), tmp_path / "photo.png")
     (tmp_path / "empty.pth").touch()
-    assert "is no checkpoint" in refusal(small(), tmp_path / "empty.pth")
+    assert "is not a PyTorch checkpoint" in refusal(small(), tmp_path / "empty.pth")
     assert "holds no state_dict (it holds accuracy, epoch)" in refusal(small(), saved({"accuracy": 0.9, "epoch": 1}, tmp_path))
     assert "holds no state_dict (it holds list)" in refusal(small(), saved([1, 2], tmp_path))
     text = refusal(small(), saved(small(), tmp_path))

@@ -204,7 +204,7 @@ def test_time_left_counts_the_start_of_each_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("status", "nowhere"), "nowhere: no such folder (runs are below outputs/, or where hydra.sweep.dir said)"),
+        (("status", "nowhere"), "nowhere: no such folder (runs are in outputs/, or in the folder given as hydra.sweep.dir)"),
         (("outputs",), "outputs: no such subcommand (python -m resnet_lit.sweep status outputs)"),
         (("status", "--xml"), "--xml: no such option (python -m resnet_lit.sweep --help)"),
     ],

@@ -45,12 +45,12 @@ class Compilation(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, LitClassifier)
         if self.mode is not None:
-            with self.timing.during("compile"), self.display.during("compiling the network (up to two minutes, once a run)"):
+            with self.timing.during("compile"), self.display.during("compiling the network (up to two minutes, once per run)"):
                 self._compile(trainer, pl_module)
         pl_module.content["compile"] = self.mode
 
     def _compile(self, trainer: Trainer, module: LitClassifier) -> None:
-        log.info("compiling the network (compile=%s): up to two minutes, once a run", self.mode, extra=SHOWN_BY_BAR)
+        log.info("compiling the network (compile=%s): up to two minutes, once per run", self.mode, extra=SHOWN_BY_BAR)
         started = time.monotonic()
         compiler = trainer.strategy.root_device.type != "cpu" or any(map(shutil.which, ("c++", "g++", "clang++")))
         try:

@@ -52,4 +52,4 @@ class Seam(Callback):
         if trainer.is_global_zero:
             same = math.isclose(lr, self.last_lr, rel_tol=1e-9)
             change = f"{lr:.4g} as before" if same else f"jumps from {self.last_lr:.4g} to {lr:.4g}"
-            log.info("continued from epoch %d, step %d; learning rate %s", trainer.current_epoch, trainer.global_step, change)
+            log.info("continuing from epoch %d, step %d; learning rate %s", trainer.current_epoch, trainer.global_step, change)

@@ -43,7 +43,7 @@ def download(url: str, target: Path, md5: str, progress: Progress) -> None:
         found = _md5(part)
         if found != md5:
             part.unlink()
-            raise DownloadError(f"what came has md5 {found} and not {md5}")
+            raise DownloadError(f"the downloaded file has md5 {found} instead of {md5}")
         part.replace(target)
 
 

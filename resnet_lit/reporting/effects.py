@@ -59,7 +59,7 @@ def effects(section: Section) -> Effects:
 def confounded_notes(effects: Effects) -> tuple[str, ...]:
     """Which factors move together, a sentence for each group."""
     return tuple(
-        f"{listed(list(group))} change only together in these runs: what one does cannot be told from the others, so none of "
+        f"{listed(list(group))} change only together in these runs: their effects cannot be separated, so none of "
         "them is given an effect."
         for group in effects.confounded
     )

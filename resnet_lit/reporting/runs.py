@@ -214,7 +214,7 @@ class Run:
         try:
             numbers = [[float(cell) if cell else np.nan for cell in row] for row in body]
         except ValueError as error:
-            raise Damaged(f"{path}: holds something that is no number ({error})") from error
+            raise Damaged(f"{path}: contains a value that is not a number ({error})") from error
         table = np.array(numbers, dtype=np.float64).reshape(len(body), len(head))
         return {name: table[:, index] for index, name in enumerate(head)}
 
@@ -349,7 +349,7 @@ def _wrong(folder: Path, record: dict[str, Any]) -> str:
         return f"{records.RESULT} has no {', '.join(missing)}"
     for key in ("config", "data", "model", *(FINISHED_TOO if status == "finished" else ())):
         if not isinstance(record[key], dict):
-            return f"{records.RESULT}: {key} is no group of values"
+            return f"{records.RESULT}: {key} is not a group of values"
     return _wrong_inside(record)
 
 
@@ -365,7 +365,7 @@ def _wrong_inside(record: dict[str, Any]) -> str:
     int(record["data"]["sizes"]["test"]), int(record["seed"]), int(record["model"]["parameters"])
     for key, value in (record.get("metrics") or {}).items():
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return f"{records.RESULT}: metrics {key}={show(value)} is no number"
+            return f"{records.RESULT}: metrics {key}={show(value)} is not a number"
     return ""
 
 

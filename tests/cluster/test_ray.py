@@ -125,10 +125,10 @@ def test_too_large_a_share_is_refused_before_anything(tmp_path: Path) -> None:
     ("address", "found", "why"),
     [
         ("auto", None, "Could not find any running Ray instance."),
-        ("auto", "127.0.0.1:9", "nobody answers at 127.0.0.1:9: Connection refused"),  # a dead cluster has left it
-        ("127.0.0.1:9", "127.0.0.1:9", "nobody answers at 127.0.0.1:9: Connection refused"),
-        ("ray://127.0.0.1:9", None, "nobody answers at 127.0.0.1:9: Connection refused"),
-        ("ray://127.0.0.1", None, "nobody answers at 127.0.0.1: Connection refused"),
+        ("auto", "127.0.0.1:9", "no answer from 127.0.0.1:9: Connection refused"),  # a dead cluster has left it
+        ("127.0.0.1:9", "127.0.0.1:9", "no answer from 127.0.0.1:9: Connection refused"),
+        ("ray://127.0.0.1:9", None, "no answer from 127.0.0.1:9: Connection refused"),
+        ("ray://127.0.0.1", None, "no answer from 127.0.0.1: Connection refused"),
     ],
 )
 def test_no_cluster_at_an_address_is_one_line(monkeypatch: pytest.MonkeyPatch, address: str, found: str | None, why: str) -> None:

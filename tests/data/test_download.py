@@ -122,7 +122,7 @@ def test_a_server_without_ranges_starts_again(server, tmp_path) -> None:
 
 
 def test_a_wrong_checksum_leaves_nothing(server, tmp_path) -> None:
-    with pytest.raises(download.DownloadError, match=f"has md5 {MD5} and not 0000"):
+    with pytest.raises(download.DownloadError, match=f"has md5 {MD5} instead of 0000"):
         get(server, tmp_path / "file", md5="0000")
     assert not (tmp_path / "file").exists()
     assert not (tmp_path / "file.part").exists()

@@ -83,9 +83,9 @@ def test_what_is_no_record_is_named(tmp_path: Path, content: str, reason: str) -
     [
         ({"status": "great"}, "no status of a run"),
         ({"metrics": None}, "has no metrics"),
-        ({"metrics": {"test/accuracy": "0.9", "test/accuracy_last": 0.9}}, "is no number"),
+        ({"metrics": {"test/accuracy": "0.9", "test/accuracy_last": 0.9}}, "is not a number"),
         ({"data": {"variant": "cifar10"}}, "data has no hash, sizes"),
-        ({"data": 3}, "is no group of values"),
+        ({"data": 3}, "is not a group of values"),
         ({"config": {"model": None}}, "config has no group model, data"),
         ({"seed": "one"}, "not as a run writes it"),
     ],
@@ -120,7 +120,7 @@ def test_a_run_whose_process_died_is_interrupted(tmp_path: Path) -> None:
     make_run(tmp_path / "run", status="running", process={**records.process(), "started": 1})
     (found,), _ = read_runs([tmp_path])
     assert found.status == "interrupted"
-    assert "without a word" in found.reason
+    assert "ended unexpectedly" in found.reason
 
 
 def test_of_one_run_in_two_folders_the_finished_one_stands(tmp_path: Path) -> None:
