@@ -24,6 +24,7 @@ REFRESHES = 4  # of the line, in a second
 TICK_SECONDS = 30.0  # between two log lines about something that lasts, where there is no bar
 BAR_WIDTH = 8  # at least, in columns; what is told beside it gives way
 SHOWN_BY_BAR = {"shown_by_bar": True}  # `extra` of log lines that only repeat what the bar says: for train.log
+AS_LINE = "as_line"  # key in `extra` of log lines whose details may give way to a narrow terminal: the Line with them
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,15 @@ class Display:
             self._live.stop()
             self._live, Display.active = None, None
 
-    def print(self, text: str) -> None:
-        """Print above the line, as it is: long lines are left to the terminal to wrap."""
+    def print(self, note: str | Line) -> None:
+        """Print above the line. Text is printed as it is (the terminal wraps long lines), a Line with the details that fit."""
         from rich.text import Text
 
         assert self._live is not None
-        self._live.console.print(Text(text), soft_wrap=True, highlight=False)
+        if isinstance(note, Line):
+            title, _, details = note.fitted(self._live.console.width)
+            note = f"{title}  {details}"
+        self._live.console.print(Text(note), soft_wrap=True, highlight=False)
 
     @contextmanager
     def during(self, title: str, detail: str = "") -> Iterator[None]:
@@ -146,7 +150,7 @@ class ConsoleHandler(logging.StreamHandler[Any]):
             super().emit(record)
         elif not hasattr(record, "shown_by_bar"):
             try:
-                display.print(self.format(record))
+                display.print(getattr(record, AS_LINE, None) or self.format(record))
             except Exception:
                 self.handleError(record)
 

@@ -23,7 +23,7 @@ PARTS = {"train": "training", "validation": "validation", "test": "test"}
 def header(config: Config, record: Record, folder: Path, compiled: str | None, state: Mapping[str, Any] | None) -> list[str]:
     """A line for each. compiled: the mode of torch.compile, None for eager. state: the checkpoint that is resumed from."""
     model, data, sizes = record["model"], record["data"], record["data"]["sizes"]
-    macs = "" if model["macs"] is None else f", {_millions(model['macs'])} multiply-adds an image"
+    macs = "" if model["macs"] is None else f", {_millions(model['macs'])} multiply-adds per image"
     parts = ", ".join(f"{sizes[key]:,} {name}" for key, name in PARTS.items())
     devices = Counter(record["hardware"]["devices"])
     where = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in devices.items())

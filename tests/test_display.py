@@ -63,6 +63,9 @@ with Display("auto") as shown:
         time.sleep(0.6)
     shown.show(Line("epoch 1/2", 3, 10, [(1, "loss 1.0")]))
     log.info("repeats the bar", extra={"shown_by_bar": True})
+    details = [(2, "step 35200/70400"), (6, "loss 0.509"), (1, "train 84.8%"), (5, "val 33.57%"), (7, "235:32:09 left")]
+    text = "  ".join(["epoch 100/200", *(part for _, part in details)])
+    log.info(text, extra={"as_line": Line("epoch 100/200", details=details)})
     warnings.warn("a library's warning")
     print("printed", file=sys.stderr)
     time.sleep(0.4)
@@ -125,7 +128,8 @@ def test_notes_stand_above_the_bar_once_and_nothing_of_it_is_left(written: str) 
     left = screen(written)
     assert left[0] == "before"
     assert left[1] == f"a [bold]note[/bold] of {'x' * 100}"  # as it was said, whole: the terminal wraps it
-    assert "a library's warning" in left[2]
+    assert left[2] == "epoch 100/200  step 35200/70400  loss 0.509  val 33.57%  235:32:09 left"  # in 80 columns
+    assert "a library's warning" in left[3]
     assert left[-2:] == ["printed", "after"]
     for gone in ("compiling", "epoch 1/2", "repeats the bar"):
         assert gone not in "\n".join(left)

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_lit.callbacks.metrics import Metrics
-from resnet_lit.display import SHOWN_BY_BAR, Display, Line
+from resnet_lit.display import AS_LINE, SHOWN_BY_BAR, Display, Line
 from resnet_lit.formatting import duration
 from resnet_lit.module import LitClassifier
 
@@ -95,7 +95,7 @@ class ShowProgress(Callback):
         """Show an evaluation that has come to batch `done`."""
         now, tests = time.monotonic(), trainer.testing
         if done == 0 and tests:
-            self._log(trainer, "testing on the test set", only_log=True)
+            self._log(trainer, "testing on the test set", SHOWN_BY_BAR)
         if done and now - self._shown < BAR_SECONDS:
             return
         self._shown = now
@@ -116,13 +116,13 @@ class ShowProgress(Callback):
     def _say(self, trainer: Trainer, now: float, every: bool = False) -> None:
         """every: the line is of interest beside a bar, too."""
         self._line = now
-        text = "  ".join(part for _, part in self._details(trainer))
-        line = f"{self._place(trainer)}  step {trainer.global_step}/{self._total(trainer)}  {text}"
-        self._log(trainer, line, only_log=not every)
+        details = [(2, f"step {trainer.global_step}/{self._total(trainer)}"), *self._details(trainer)]
+        text = "  ".join([self._place(trainer), *(part for _, part in details)])
+        self._log(trainer, text, {AS_LINE: Line(self._place(trainer), details=details)} if every else SHOWN_BY_BAR)
 
-    def _log(self, trainer: Trainer, text: str, only_log: bool) -> None:
+    def _log(self, trainer: Trainer, text: str, extra: dict[str, Any]) -> None:
         if trainer.is_global_zero and not self.display.is_silent:
-            log.info("%s", text, extra=SHOWN_BY_BAR if only_log else None)
+            log.info("%s", text, extra=extra)
 
     @staticmethod
     def _total(trainer: Trainer) -> int:

@@ -10,7 +10,7 @@ from tests_support import TINY
 
 from resnet_lit.callbacks.progress import ShowProgress
 from resnet_lit.config import load
-from resnet_lit.display import Display, Line
+from resnet_lit.display import AS_LINE, Display, Line
 from resnet_lit.run import run
 
 WORDS = (*TINY, "data.batch_size=16", "trainer.log_every_n_steps=8", "trainer.max_epochs=1")  # 12 steps
@@ -60,11 +60,22 @@ def test_evaluations_have_a_progress_of_their_own(talking: tuple[Path, list[Line
     assert shown.index("testing batch 4/4") > shown.index("epoch 1/1: validating batch 9/9")
 
 
+def test_an_epochs_note_fits_a_terminal_and_is_whole_in_the_log(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    with caplog.at_level("INFO", logger="resnet_lit"):
+        run(load(*WORDS, "progress=plain"), tmp_path)
+    (note,) = (record for record in caplog.records if hasattr(record, AS_LINE))
+    line = getattr(note, AS_LINE)
+    assert note.getMessage() == "  ".join([line.title, *(text for _, text in line.details)])
+    assert {text.split()[0] for _, text in line.details} >= {"step", "loss", "val"}
+    assert not line.total  # it has no bar
+    assert note.getMessage() in (tmp_path / "train.log").read_text()
+
+
 def test_the_log_begins_with_what_is_trained_and_where(talking: tuple[Path, list[Line]]) -> None:
     folder, _ = talking
     said = [line.split(maxsplit=2)[2] for line in (folder / "train.log").read_text().splitlines()]
     assert said[:6] == [
-        "model     model4: 1,454 parameters, 0.63 M multiply-adds an image",
+        "model     model4: 1,454 parameters, 0.63 M multiply-adds per image",
         "data      digits: 192 training, 143 validation, 64 test images",
         "training  1 epoch, batches of 16, sgd_momentum, one_cycle",
         "protocol  holdout: validation images choose the epoch, the test set does not",
