@@ -1,8 +1,9 @@
-"""`python -m resnet_lit` lists the commands."""
+"""`python -m resnet_lit` lists the commands; `python -m resnet_lit next` those that follow `make demo`."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from resnet_lit.interpreter import activation, call
 
@@ -28,9 +29,31 @@ def listing() -> str:
     return "\n".join(lines)
 
 
+def following(outputs: Path = Path("outputs")) -> str:
+    """What to do after `make demo`: a line saying what, then the command as it works in this shell."""
+    runs = sorted(outputs.glob("digits/*/result.json"), key=lambda path: path.stat().st_mtime)
+    steps = [("rerun the demo: its result at once", "resnet_lit.train", "+experiment=digits")]
+    if runs:
+        steps.append(("accuracy with its interval, each class", "resnet_lit.evaluate", f"run={runs[-1].parent}"))
+    steps += [
+        ("the report: outputs/report/report.html", "resnet_lit.report", "outputs"),
+        ("the curves in TensorBoard; Ctrl-C ends it", "resnet_lit.board"),
+        ("how long the main job would take here", "resnet_lit.plan", "+experiment=model4"),
+        ("the main job: Model 4 on CIFAR-10, 200 epochs", "resnet_lit.train", "+experiment=model4"),
+        ("all commands", "resnet_lit"),
+    ]
+    lines = [line for meaning, module, *words in steps for line in (f"  # {meaning}", f"  {call(module, *words)}")]
+    if (activate := activation()) is not None:
+        lines += ["", f"After `{activate}`, `python` is enough."]
+    return "\n".join(["", "Next:", *lines])
+
+
 def main() -> None:
-    """The command. Exit status 2 where words follow: each command is a module of its own."""
+    """The command. Exit status 2 where other words follow: each command is a module of its own."""
     words = sys.argv[1:]
+    if words == ["next"]:
+        print(following())
+        return
     if words and words[0] not in ("-h", "--help", "help"):
         known = words[0] in {name.split()[0] for name in COMMANDS}
         remedy = f"try {call(f'resnet_lit.{words[0]}', *words[1:])}" if known else f"{call('resnet_lit')} lists the commands"

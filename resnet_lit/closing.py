@@ -37,7 +37,7 @@ def single(record: Record, folder: Path) -> int:
     if record["status"] != GOOD:
         lines.append(f"{record['status']}: {record['reason']}")
     elif not record["debug"] or "metrics" in record:
-        lines.append(_result_line(record))
+        lines += _result(record)
     if (why := records.unverified(record)) is not None and record["status"] in records.ENDED:
         lines.append(why)
     if (folder / records.RESULT).exists():
@@ -47,18 +47,23 @@ def single(record: Record, folder: Path) -> int:
     return status
 
 
-def _result_line(record: Record) -> str:
+def _result(record: Record) -> list[str]:
+    """Accuracy and what it is of; each line fits a terminal of 80 columns."""
     metrics, best = record["metrics"], record["best"]
     how = {
-        "test": f"best epoch {best['epoch']}, chosen on the test set, as the paper did",
-        "val": f"epoch {best['epoch']}, chosen on the validation part",
-        None: "last epoch",
+        "test": f"epoch {best['epoch']}, chosen by test accuracy",
+        "val": f"epoch {best['epoch']}, chosen by validation",
+        None: "last epoch, none was chosen",
     }[best["chosen_on"]]
-    return (
-        f"test accuracy {percent(metrics['test/accuracy'])}  ({how}; last epoch {percent(metrics['test/accuracy_last'])})  "
-        f"{record['data']['variant']}, seed {record['seed']}"
-        + (f"; at {record['scale']} scale: says nothing" if record.get("scale") else "")
-    )
+    of = [record["data"]["variant"], f"seed {record['seed']}"]
+    if best["chosen_on"] == "test":
+        of.append("optimistic, as the paper's (protocol=paper)")
+    if record.get("scale"):
+        of.append(f"at {record['scale']} scale, so it means nothing")
+    return [
+        f"test accuracy {percent(metrics['test/accuracy'])}  ({how}; last epoch {percent(metrics['test/accuracy_last'])})",
+        f"data         {', '.join(of)}",
+    ]
 
 
 def _changed_sources(record: Record) -> str:

@@ -57,7 +57,7 @@ def duration(seconds: float) -> str:
 def in_bytes(number: float) -> str:
     """A number of bytes: `512 B`, `38.1 MiB`, `1.25 GiB`."""
     for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
+        if number < 999.5:  # 1,000 to 1,023 have four digits
             return f"{number:.3g} {unit}"
         number /= 1024
     return f"{number:.2f} GiB"
@@ -68,7 +68,7 @@ def large(count: float | None) -> str:
     if count is None:
         return ""
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
+        if count >= 0.9995 * size:  # which is written as 1
             return f"{count / size:.3g} {unit}"
     return f"{count:g}"
 

@@ -15,7 +15,7 @@ CHOICE = {
     "holdout": "validation images choose the epoch, the test set does not",
     "paper": "the test set chooses the epoch: its accuracy is optimistic",
 }
-NO_CHOICE = "nothing is held out, so that the last epoch counts"
+NO_CHOICE = "no validation images, so the last epoch counts"
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 

@@ -140,7 +140,7 @@ def _names(planned: list[Planned]) -> list[str]:
     """What the runs are called: what differs between them; the one in which nothing does is the experiment as it is."""
     called, _ = short_names([run.folder for run in planned])
     bare = {run.folder.parent.name for run in planned}
-    return [f"{name} as it is" if name in bare else name for name in called]
+    return [f"{name} (default)" if name in bare else name for name in called]
 
 
 def as_data(planned: list[Planned], slots: int) -> dict[str, Any]:

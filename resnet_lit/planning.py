@@ -87,10 +87,10 @@ def _plan(runs: Sequence[tuple[Config, Path]], seconds: float | None, say: Say, 
             kinds.setdefault(pace_key(run.config), []).append(number)
     display.show(Line("looking at the runs", since=time.monotonic()))
     if kinds and (load := os.getloadavg()[0]) > records.usable_cores() / 2:
-        say(f"the machine is busy (load {load:.1f} on {records.usable_cores()} cores): the forecast holds while it stays so")
+        say(f"the machine is busy (load {load:.1f} on {records.usable_cores()} cores): the forecast assumes that it stays so")
     if len(kinds) > 1:
         count = sum(map(len, kinds.values()))
-        say(f"{count} runs of {len(kinds)} kinds; seed, rates, schedule, length and optimizer make no kind of their own")
+        say(f"{count} runs of {len(kinds)} kinds; those that differ in seed, rates, schedule, length or optimizer are timed together")
     kind_seconds = seconds or max(LEAST_SECONDS, min(SECONDS, TOGETHER_SECONDS / max(1, len(kinds))))
     watch = _Watch(len(kinds), display)
     for members in kinds.values():

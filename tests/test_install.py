@@ -129,3 +129,34 @@ def test_the_commands_are_listed_as_they_are_called_here(tmp_path: Path, monkeyp
             listing.main()
         assert ended.value.code == 2
         assert said in capsys.readouterr().err
+
+
+def test_the_demo_ends_with_commands_that_work_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """Each command line of the recipe is one that resnet_lit takes; what the last one prints is called as it works in this shell."""
+    from resnet_lit import __main__ as listing
+    from resnet_lit import interpreter
+
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    recipe = subprocess.run(["make", "-n", "demo"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    *_, words = re.findall(r"-m resnet_lit (.+)$", recipe, re.MULTILINE)
+    run = tmp_path / "outputs" / "digits" / "8fa8fcaad8"
+    run.mkdir(parents=True)
+    (run / "result.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["resnet_lit", *words.split()])
+    monkeypatch.setattr(interpreter.sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
+    monkeypatch.setattr(interpreter.sys, "prefix", str(tmp_path / ".venv"))
+    monkeypatch.setenv("PATH", "/usr/bin")
+    listing.main()  # no SystemExit: `make demo` ends with status 0
+    lines = capsys.readouterr().out.splitlines()
+    commands = [line.strip() for line in lines if line.startswith("  .venv/bin/python -m resnet_lit")]
+    assert len(commands) == len([line for line in lines if line.startswith("  # ")]) >= 6
+    assert ".venv/bin/python -m resnet_lit.evaluate run=outputs/digits/8fa8fcaad8" in commands
+    assert {command.split()[2].removeprefix("resnet_lit.") for command in commands} - {"resnet_lit"} <= set(
+        name.split()[0] for name in listing.COMMANDS
+    )
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == "After `source .venv/bin/activate`, `python` is enough."

@@ -131,7 +131,7 @@ def test_nine_runs_of_three_optimizers_and_batch_sizes_are_three_kinds(rehearsed
     said: list[str] = []
     planned = planning.plan(runs, say=said.append)
     assert rehearsed == [3, 1, 3, 1, 3, 1]
-    assert "9 runs of 3 kinds; seed, rates, schedule, length and optimizer make no kind of their own" in said
+    assert "9 runs of 3 kinds; those that differ in seed, rates, schedule, length or optimizer are timed together" in said
     training = [run.forecast.seconds["training"] for run in planned[:3] if run.forecast]
     assert training[0] < training[1] < training[2]  # each with what its own optimizer takes
     own = load(*TINY, "optimizer._target_=torch.optim.LBFGS", "optimizer.momentum=null", "data.batch_size=32")
