@@ -32,7 +32,7 @@ def listing() -> str:
 def following(outputs: Path = Path("outputs")) -> str:
     """What to do after `make demo`: a line saying what, then the command as it works in this shell."""
     runs = sorted(outputs.glob("digits/*/result.json"), key=lambda path: path.stat().st_mtime)
-    steps = [("rerun the demo: its result at once", "resnet_lit.train", "+experiment=digits")]
+    steps: list[tuple[str, ...]] = [("rerun the demo: its result at once", "resnet_lit.train", "+experiment=digits")]
     if runs:
         steps.append(("accuracy with its interval, each class", "resnet_lit.evaluate", f"run={runs[-1].parent}"))
     steps += [

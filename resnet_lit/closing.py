@@ -57,7 +57,7 @@ def _result(record: Record) -> list[str]:
     }[best["chosen_on"]]
     of = [record["data"]["variant"], f"seed {record['seed']}"]
     if best["chosen_on"] == "test":
-        of.append("optimistic, as the paper's (protocol=paper)")
+        of.append("protocol=paper (optimistic)")
     if record.get("scale"):
         of.append(f"at {record['scale']} scale, so it means nothing")
     return [

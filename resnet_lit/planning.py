@@ -90,7 +90,7 @@ def _plan(runs: Sequence[tuple[Config, Path]], seconds: float | None, say: Say, 
         say(f"the machine is busy (load {load:.1f} on {records.usable_cores()} cores): the forecast assumes that it stays so")
     if len(kinds) > 1:
         count = sum(map(len, kinds.values()))
-        say(f"{count} runs of {len(kinds)} kinds; those that differ in seed, rates, schedule, length or optimizer are timed together")
+        say(f"{count} runs of {len(kinds)} kinds; runs that differ in seed, rates, schedule, length or optimizer are timed once")
     kind_seconds = seconds or max(LEAST_SECONDS, min(SECONDS, TOGETHER_SECONDS / max(1, len(kinds))))
     watch = _Watch(len(kinds), display)
     for members in kinds.values():

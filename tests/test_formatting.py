@@ -47,4 +47,8 @@ def test_counts_and_lists_are_english() -> None:
     assert formatting.listed(["a"]) == "a"
     assert formatting.listed(["a", "b", "c"]) == "a, b and c"
     assert (formatting.large(329_000_000), formatting.large(None)) == ("329 M", "")
-    assert (formatting.large(999_700), formatting.in_bytes(1015 * 2**20), formatting.in_bytes(1e6)) == ("1 M", "0.99 GiB", "977 KiB")
+    assert (formatting.large(999_700), formatting.in_bytes(1015 * 2**20), formatting.in_bytes(1e6)) == (
+        "1 M",
+        "0.99 GiB",
+        "977 KiB",
+    )

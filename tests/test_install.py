@@ -132,7 +132,7 @@ def test_the_commands_are_listed_as_they_are_called_here(tmp_path: Path, monkeyp
 
 
 def test_the_demo_ends_with_commands_that_work_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    """Each command line of the recipe is one that resnet_lit takes; what the last one prints is called as it works in this shell."""
+    """resnet_lit takes the last command of the recipe, which prints each command as it works in this shell."""
     from resnet_lit import __main__ as listing
     from resnet_lit import interpreter
 
@@ -155,8 +155,8 @@ def test_the_demo_ends_with_commands_that_work_as_printed(tmp_path: Path, monkey
     commands = [line.strip() for line in lines if line.startswith("  .venv/bin/python -m resnet_lit")]
     assert len(commands) == len([line for line in lines if line.startswith("  # ")]) >= 6
     assert ".venv/bin/python -m resnet_lit.evaluate run=outputs/digits/8fa8fcaad8" in commands
-    assert {command.split()[2].removeprefix("resnet_lit.") for command in commands} - {"resnet_lit"} <= set(
+    assert {command.split()[2].removeprefix("resnet_lit.") for command in commands} - {"resnet_lit"} <= {
         name.split()[0] for name in listing.COMMANDS
-    )
+    }
     assert max(map(len, lines)) <= 80
     assert lines[-1] == "After `source .venv/bin/activate`, `python` is enough."

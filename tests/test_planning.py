@@ -131,7 +131,7 @@ def test_nine_runs_of_three_optimizers_and_batch_sizes_are_three_kinds(rehearsed
     said: list[str] = []
     planned = planning.plan(runs, say=said.append)
     assert rehearsed == [3, 1, 3, 1, 3, 1]
-    assert "9 runs of 3 kinds; those that differ in seed, rates, schedule, length or optimizer are timed together" in said
+    assert "9 runs of 3 kinds; runs that differ in seed, rates, schedule, length or optimizer are timed once" in said
     training = [run.forecast.seconds["training"] for run in planned[:3] if run.forecast]
     assert training[0] < training[1] < training[2]  # each with what its own optimizer takes
     own = load(*TINY, "optimizer._target_=torch.optim.LBFGS", "optimizer.momentum=null", "data.batch_size=32")
@@ -160,7 +160,7 @@ def test_what_the_default_is_called(rehearsed, tmp_path) -> None:
     runs = [load("+experiment=digits"), load("+experiment=digits", "data.batch_size=32")]
     planned = planning.plan([(config, tmp_path / folder_name(config)) for config in runs], say=lambda text: None)
     table = plan.table(planned, 1)
-    assert "digits as it is " in table
+    assert "digits (default) " in table
     assert "digits batch_size=32 " in table
 
 
