@@ -92,9 +92,12 @@ def check_debug(folder: Path) -> None:
 def clear_debug(folder: Path) -> None:
     """Delete what the debug run before this one has made, by the list in its marker; the rest stays and is named.
 
-    A folder of an earlier version has no marker: the files that every run makes are deleted then. The caller holds the folder.
+    A folder of an earlier version has no marker: the files that every run makes are deleted then, if its record is that of a
+    debug run. The caller holds the folder.
     """
-    for name in _listed(folder) or (*OF_EVERY_RUN, f"{EVENTS}*"):
+    record = _record(folder)
+    unlisted = (*OF_EVERY_RUN, f"{EVENTS}*") if record and record.get("debug") else ()
+    for name in _listed(folder) or unlisted:
         if name not in KEPT_WHILE_HELD:
             _delete(folder, name)
     remove_empty([folder / "checkpoints"])
@@ -114,7 +117,8 @@ def mark_debug(folder: Path, config: Config) -> None:
 
 def unmark(folder: Path) -> None:
     """A real run begins where a debug run was killed at once: nothing of it may go with the next debug run."""
-    (folder / MARKER).unlink(missing_ok=True)
+    if _listed(folder):
+        (folder / MARKER).unlink(missing_ok=True)
 
 
 def _record(folder: Path) -> records.Record | None:
@@ -125,17 +129,22 @@ def _record(folder: Path) -> records.Record | None:
 
 
 def _listed(folder: Path) -> list[str]:
-    """What the marker lists, as far as it lies in the folder; nothing where there is none that can be read."""
+    """What the marker lists, of the names that a run uses; nothing where there is none that can be read."""
     try:
         names = [str(name) for name in json.loads((folder / MARKER).read_text())["files"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    inside = [name for name in names if not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts]
-    return sorted(inside, key=lambda name: name == MARKER)  # last: a clearing that is killed can be done again
+    ours = {*OF_EVERY_RUN, *(name for more in OF_LOGGERS.values() for name in more)}
+    ours |= {name for name in names if name.startswith(EVENTS) and "/" not in name}
+    return sorted(
+        ours.intersection(names), key=lambda name: (name == MARKER, name)
+    )  # last: a clearing that is killed can be done again
 
 
 def _delete(folder: Path, name: str) -> None:
     for path in _matching(folder, name):
+        if path.parent.resolve() != folder.resolve() / PurePosixPath(name).parent:
+            continue  # behind a link: in a folder of somebody else's
         if name.endswith("/") and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.is_symlink() or not path.is_dir():

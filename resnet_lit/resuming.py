@@ -32,7 +32,7 @@ def config_of(folder: str | Path, key: str = "resume") -> Config:
     path = Path(folder) / "config.yaml"
     try:
         return from_mapping(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError, ConfigError, AttributeError) as error:
+    except (OSError, ValueError, yaml.YAMLError, ConfigError, AttributeError) as error:
         raise FolderError(f"{key}={folder}: holds no run ({error})") from error
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from resnet_lit import crashes, own_files, planning, same_run
+from resnet_lit import claim, crashes, own_files, planning, same_run
 from resnet_lit import record as records
 from resnet_lit.callbacks.interrupt import Interrupt, Interrupted
 from resnet_lit.config import OUTPUTS, folder_name
@@ -78,10 +78,12 @@ def run(
         ):
             if config.is_debug:
                 own_files.clear_debug(folder)
+                claim.check(folder, config)
                 own_files.mark_debug(folder, config)
             elif (done := _ended(folder)) is not None:  # while this process was waiting for the lock
                 return done
             else:
+                claim.check(folder, config)
                 own_files.unmark(folder)
             return _train(config, folder, _start(config, folder, command, known_as), interrupt, heart)
     except OSError as error:
@@ -120,7 +122,7 @@ def earlier(
     folder aside where `fresh` says so. Raises FolderError where it holds another run, or the same on other data; Busy where
     another process trains it.
     """
-    if config.fresh and folder.exists() and any(folder.iterdir()):
+    if config.fresh and claim.is_of_a_run(folder):
         if records.is_held(folder):
             raise Busy(records.busy_text(folder))
         log.info("the earlier run is set aside: %s", records.set_aside(folder))

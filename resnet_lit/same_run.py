@@ -18,6 +18,8 @@ REMEDY = "use another folder, or set the earlier run aside with fresh=true"
 
 def check_data(folder: Path, state: dict[str, Any], variant: str, data_hash: str) -> None:
     """Raise FolderError where the checkpoint `state` was trained on other data than those of `data_hash`."""
+    if "written" not in state or "resnet_lit" not in state:
+        raise FolderError(f"{folder}: its checkpoint was written by another program; {REMEDY}")
     there = state["resnet_lit"]["data"]
     if there["hash"] != data_hash:
         raise FolderError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,8 @@ def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], call
     )
 
 
-def build_loggers(config: Config, folder: Path, events: int | None) -> list[Logger]:
-    """The loggers of `logger.*`, each writing into the run's folder. events: bytes that count of an earlier session's."""
+def build_loggers(config: Config, folder: Path, written: Mapping[str, Any] | None) -> list[Logger]:
+    """The loggers of `logger.*`, each writing into the run's folder. written: what the checkpoint says of earlier sessions."""
     loggers = []
     for entry in config.logger.values():
         if entry is None:
@@ -61,7 +62,7 @@ def build_loggers(config: Config, folder: Path, events: int | None) -> list[Logg
         target = locate(entry["_target_"], "logger._target_")
         options = {key: value for key, value in entry.items() if key != "_target_"}
         if target is TensorBoard:
-            options["keep"] = events
+            options |= {"keep": written["events"], "earlier": written.get("events_file")} if written else {}
         if "save_dir" in inspect.signature(target).parameters:
             options.setdefault("save_dir", str(folder))
         loggers.append(_called(target, options, "logger"))

@@ -203,7 +203,7 @@ def train(
     mode = state["resnet_lit"]["compile"] if state is not None else compile_mode(config, length.steps)
     compilation = Compilation(mode, config, (channels, size, size), timing, display)
     written = state["written"] if state is not None else None
-    loggers = build_loggers(config, folder, written["events"] if written and resumed else None)
+    loggers = build_loggers(config, folder, written if resumed else None)
     mine = [*watching, *own_callbacks]
     if state is not None and continues:
         check_can_continue(state, mine)

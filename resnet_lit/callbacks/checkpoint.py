@@ -221,6 +221,7 @@ class Checkpoints(Checkpoint):
             "metrics": sizes[0],
             "metrics_sha256": checksum(path, sizes[0]) if sizes[0] else None,
             "events": sum(sizes[1:]),
+            "events_file": files[1].name if files[1:] else None,
         }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -21,7 +21,9 @@ from resnet_lit import event_file
 log = logging.getLogger("resnet_lit")
 
 PATTERN = "events.out.tfevents.*"
+OLD = ".old"  # its events are being copied
 DAMAGED = "damaged_events"  # TensorBoard reads what has tfevents in its name, and would show its events twice
+HEAD_BYTES = 100_000  # of an event file: what a run tells HParams when it begins is in them
 # Training and evaluation in one chart, on the page Custom Scalars.
 LAYOUT = {
     "curves": {
@@ -37,13 +39,14 @@ class TensorBoard(TensorBoardLogger):
     """Lightning's TensorBoardLogger, writing straight into the run's folder, so that TensorBoard's run is the folder's name.
 
     save_dir: the run's folder. keep: how many bytes of what earlier sessions wrote count (None: nothing); the run goes on in one
-    new file, which begins with them; of a damaged file, with those that can be read. hold: raises where the folder is no longer
-    this process's to write in.
+    new file, which begins with them; of a damaged file, with those that can be read. earlier: the file's name, where the
+    checkpoint says it. hold: raises where the folder is no longer this process's to write in.
     """
 
-    def __init__(self, save_dir: str | Path, keep: int | None = None) -> None:
+    def __init__(self, save_dir: str | Path, keep: int | None = None, earlier: str | None = None) -> None:
         super().__init__(save_dir=str(save_dir), name="", version="", default_hp_metric=False)
-        self._keep = keep
+        self._keep, self._earlier = keep, earlier
+        self._path = Path()  # of the event file, once there is one
         self.hold: Callable[[], None] = lambda: None
 
     def start(self, values: dict[str, Any], metrics: list[str]) -> None:
@@ -52,19 +55,24 @@ class TensorBoard(TensorBoardLogger):
         values: what the run is, flat; a name must have one type in all runs. metrics: the tags of its final results.
         """
         folder = Path(self.save_dir)
-        for stale in folder.glob(f"{PATTERN}.old"):  # a session was killed between renaming and copying: the old files count
-            for copy in folder.glob(PATTERN):
-                if not copy.name.endswith(".old"):
+        files = sorted(folder.glob(PATTERN))
+        own = [path for path in files if path.name.removesuffix(OLD) == self._earlier or _is_of_a_run(path)]
+        if stale := [path for path in own if path.suffix == OLD]:  # a session was killed while it copied: the old files count
+            for copy in set(files).difference(stale):
+                if _is_of_a_run(copy, torn=True):
                     copy.unlink()
-            stale.rename(stale.with_suffix(""))
-        earlier = sorted(path for path in folder.glob(PATTERN) if not path.name.endswith(".old"))
-        renamed = [path.rename(path.with_name(f"{path.name}.old")) for path in earlier]
+            own = [path.rename(path.with_suffix("")) for path in stale]
+        renamed = [path.rename(path.with_name(path.name + OLD)) for path in own]
+        others = set(folder.glob(PATTERN))
         writer = self.experiment
+        (self._path,) = set(folder.glob(PATTERN)) - others
         damage = {path: self._copy(path, self._keep) for path in renamed} if self._keep is not None else {}
         if self._keep is None or not renamed:
             for summary in announcement(values, metrics):
                 writer.file_writer.add_summary(summary, 0)
             writer.add_custom_scalars(LAYOUT)
+        if self._keep and not renamed:
+            log.warning("%s: the event file of the earlier sessions is gone; TensorBoard's curves begin here", folder)
         writer.flush()
         for path in renamed:
             if damage.get(path) is None:
@@ -95,7 +103,7 @@ class TensorBoard(TensorBoardLogger):
     def flushed(self) -> Path:
         """The event file, with everything in it that has been logged."""
         self.experiment.flush()
-        return next(Path(self.save_dir).glob(PATTERN))
+        return self._path
 
     def finish(self, results: dict[str, float], step: int) -> None:
         """The final metrics, as scalars and as the end of the HParams session."""
@@ -122,6 +130,21 @@ class TensorBoard(TensorBoardLogger):
 
     def log_hyperparams(self, params: Any = None, metrics: Any = None, step: int | None = None) -> None:
         """Nothing: `start` has told HParams."""
+
+
+def _is_of_a_run(path: Path, *, torn: bool = False) -> bool:
+    """Whether a run has written an event file: what others have put in its folder is never deleted.
+
+    A run's begins with its page of charts; one that was killed before it had written that has no event. torn: its process was
+    killed while it wrote the file.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if LAYOUT["curves"]["accuracy"][1][0].encode() in head:
+        return True
+    found = event_file.read(head, len(head))
+    whole = torn or found.damage is None
+    return whole and len(head) < HEAD_BYTES and all(b"brain.Event:" in content for content in found.contents)
 
 
 def _free(path: Path) -> Path:

@@ -78,3 +78,33 @@ def test_hparams_has_one_set_of_columns_in_all_runs() -> None:
     kinds = [{name: value.WhichOneof("kind") for name, value in start.hparams.items()} for start in starts]
     assert kinds[0] == kinds[1] == kinds[2]
     assert kinds[0].keys() == {column.name for column in columns[0].hparam_infos}
+
+
+def test_event_files_of_others_stay(tmp_path) -> None:
+    """Another program's, readable or not; the run's own of a session that was killed is replaced."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path)) as other:
+        other.add_scalar("loss", 7.0, 1)
+    (tmp_path / "events.out.tfevents.mine").write_text("notes")
+    others = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for keep in (None, 0):
+        logger = TensorBoard(tmp_path, keep)
+        logger.start({"seed": 0}, ["result/x"])
+        own = logger.flushed()
+        logger.close()
+        assert set(tmp_path.iterdir()) == {*others, own}
+    assert all(path.read_bytes() == content for path, content in others.items())
+
+
+def test_a_damaged_head_is_still_the_runs_own_where_the_checkpoint_names_the_file(tmp_path, caplog) -> None:
+    first = TensorBoard(tmp_path)
+    first.start({"seed": 0}, ["result/x"])
+    path = first.flushed()
+    first.close()
+    path.write_bytes(path.read_bytes().replace(b"train/accuracy_epoch", b"train/accuracy_epocj"))
+    second = TensorBoard(tmp_path, path.stat().st_size, path.name)
+    second.start({"seed": 0}, ["result/x"])
+    second.close()
+    assert {file.name for file in tmp_path.iterdir()} == {second.flushed().name, DAMAGED}
+    assert f"{path.name}: damaged in 1 place" in caplog.text
