@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 # Network and FUSE file systems that know no fsync answer with one of these: what was written is as safe there as it can be.
@@ -34,8 +35,8 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one step: temporary file, fsync, rename."""
+def write_text(path: Path, text: str, hold: Callable[[], None] = lambda: None) -> None:
+    """Write a file in one step: temporary file, fsync, rename. hold: called just before the rename; may raise to prevent it."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w") as file:
@@ -43,6 +44,7 @@ def write_text(path: Path, text: str) -> None:
         sync(Path(temporary))
         with contextlib.suppress(OSError):  # some shared folders refuse it; the file is its owner's alone then
             os.chmod(temporary, 0o644)
+        hold()
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

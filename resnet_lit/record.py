@@ -14,7 +14,7 @@ import platform
 import secrets
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -119,14 +119,17 @@ def unverified(record: Record) -> str | None:
     return f"not verified: {said}" if said else None
 
 
-def write(folder: str | Path, record: Record) -> Record:
-    """Replace result.json by `record`, in one step: a reader sees the old one or the new one. Returns it with its digest."""
+def write(folder: str | Path, record: Record, hold: Callable[[], None] = lambda: None) -> Record:
+    """Replace result.json by `record`, in one step: a reader sees the old one or the new one. Returns it with its digest.
+
+    hold: called just before; raises where the folder is no longer this process's to write in.
+    """
     folder = Path(folder)
     record = {"schema_version": SCHEMA_VERSION, **record}
     files = (METRICS, OUTPUTS) if record["status"] != "running" else ()
     record["checksums"] = {name: checksum(folder / name) for name in files if (folder / name).is_file()}
     record["digest"] = digest(folder, record)
-    write_text(folder / RESULT, json.dumps(record, indent=2, allow_nan=False) + "\n")
+    write_text(folder / RESULT, json.dumps(record, indent=2, allow_nan=False) + "\n", hold)
     return record
 
 

@@ -261,9 +261,8 @@ def _train_shown(
         if not is_helper_process():
             hold()
             crash.enter_context(crashes.noted_in(folder / records.LOG))
-            write_text(folder / "config.yaml", yaml.safe_dump(record["config"], sort_keys=False))
-            hold()
-            records.write(folder, record)
+            write_text(folder / "config.yaml", yaml.safe_dump(record["config"], sort_keys=False), hold)
+            records.write(folder, record, hold)
             begun = True
 
     try:
@@ -291,9 +290,9 @@ def _train_shown(
         raise Interrupted(signal.SIGTERM) from error
     finally:
         record["ended"] = records.now()
-        if begun and (heart is None or heart.holds()):
-            record |= records.write(folder, record)
         crash.close()
+        if begun and (heart is None or heart.holds()):
+            record |= records.write(folder, record, hold)
     if begun and record["status"] == "finished" and not config.is_debug:
         tidy(folder, config.checkpoint.keep)  # the record first: a run without it would have to be trained again
     return record

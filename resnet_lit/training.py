@@ -235,12 +235,14 @@ def train(
     if trainer.is_global_zero:
         if loaded is not None:
             log.info("%s", printable(loaded))
+        hold()
         checkpoints.prepare(folder, resumed[0] if resumed else None)
         if curves is not None:
             metrics.path.write_bytes(curves)
         cut_back(metrics.path, written["metrics"] if written else 0)
         for logger in loggers:
             if isinstance(logger, RunLogger):
+                hold()
                 logger.start(_hparams(config, outcome), [f"result/{name}" for name in measure.RESULTS])
     try:
         trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True if start else None)

@@ -28,7 +28,7 @@ def content(folder: Path) -> dict[str, str]:
 def test_files_of_others_under_a_runs_names_are_not_overwritten(tmp_path: Path, name: str, words: tuple[str, ...]) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("model: mine\n")
-    with pytest.raises(FolderError, match=rf"holds .*{name}.* overwrite|holds something that is no debug run"):
+    with pytest.raises(FolderError, match=rf"holds .*{name}.* overwrite|holds something other than a debug run"):
         run(load(*TINY, *words), tmp_path)
     assert content(tmp_path) == {name: "model: mine\n"}
 

@@ -119,3 +119,37 @@ def test_on_a_full_disk_a_dead_holders_heartbeat_is_not_taken_for_another(tmp_pa
     monkeypatch.setattr(heartbeat, "_replace", full)
     with Heartbeat(tmp_path / HEARTBEAT, {"pid": 8, "token": "living"}) as living:
         assert living.holds()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [1, 2])
+def test_a_process_that_slept_at_its_first_or_last_record_writes_nothing_more(tmp_path: Path, monkeypatch, moment: int) -> None:
+    """After its first record it has still to make its event file; its last record, which takes a moment, would be renamed."""
+    from resnet_lit import durable
+
+    taken, synced = {}, durable.sync
+
+    def taken_over(path: Path) -> None:
+        synced(path)
+        if path.name.startswith(f".{records.RESULT}."):
+            taken["count"] = taken.get("count", 0) + 1
+            if taken["count"] == moment:
+                (tmp_path / HEARTBEAT).write_text('{"host": "elsewhere", "pid": 7, "token": "another"}')
+                taken["files"] = {name: data for name, data in files_of(tmp_path).items() if ".result" not in str(name)}
+
+    monkeypatch.setattr(durable, "sync", taken_over)
+    with pytest.raises(records.TakenOver, match="process 7 on elsewhere"):
+        run(load(*TINY, "progress=none"), tmp_path)
+    assert files_of(tmp_path) == taken["files"]
+
+
+def test_a_record_that_is_not_ours_to_replace_any_more_stays(tmp_path: Path) -> None:
+    before = records.write(tmp_path, {"status": "finished"})
+
+    def lost() -> None:
+        raise records.TakenOver("another has it")
+
+    with pytest.raises(records.TakenOver):
+        records.write(tmp_path, {"status": "failed"}, lost)
+    assert records.read(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == [records.RESULT]
