@@ -22,14 +22,19 @@ from resnet_lit.typed import ConfigError, Refused, keys_of, nearest
 
 MOST_CHOICES = 12  # in an error message
 
+# Lines of OmegaConf's and Hydra's errors that mean nothing to a user; the one with the key; and the name of an exception.
+NOISE = ("object_type", "reference_type", "Config search path", "provider=")
+KEY_LINE = "full_key: "
+RESOLVING = re.compile(r"^\w+ raised while resolving interpolation: \"?(.*?)\"?$")
+
 
 def explain(error: Exception, words: Sequence[str], source: Source = PACKAGE) -> str:
     """One line for an error of Hydra's: which word does not fit, and the nearest that does."""
     root = error
     while root.__cause__ is not None and isinstance(root.__cause__, Exception):
         root = root.__cause__
-    if isinstance(root, Refused):  # by one of our resolvers
-        return str(root)
+    if (refused := _refused(error)) is not None:
+        return str(refused)
     for word in words:
         try:
             OverridesParser.create().parse_override(word)
@@ -53,11 +58,16 @@ def explain(error: Exception, words: Sequence[str], source: Source = PACKAGE) ->
     except Exception:  # the word cannot even be parsed, or a config of the user's own is broken: Hydra's message says where
         pass
     lines = [line.strip() for line in f"{error}\n{root}".splitlines() if line.strip()]
-    return "; ".join(
-        dict.fromkeys(
-            line for line in lines if not line.startswith(("object_type", "reference_type", "Config search path", "provider="))
-        )
-    )[:400]
+    key = next((f"{line.removeprefix(KEY_LINE)}: " for line in lines if line.startswith(KEY_LINE)), "")
+    left = dict.fromkeys(RESOLVING.sub(r"\1", line) for line in lines if not line.startswith((*NOISE, KEY_LINE)))
+    return (key + "; ".join(left))[:400]
+
+
+def _refused(error: BaseException | None) -> Refused | None:
+    """What one of our resolvers has refused. OmegaConf raises errors of its own instead and hides the cause."""
+    while error is not None and not isinstance(error, Refused):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _check_word(override: Override, loader: ConfigLoader, extra: list[str], error: Exception, source: Source) -> None:
