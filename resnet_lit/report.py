@@ -236,11 +236,11 @@ def _still_running(folders: Sequence[str]) -> int:
 
 
 def power_table(points: float, sd: float | None = None) -> str:
-    """Seeds a cell that resolve a difference of so many points, for seeds that vary by `sd` points, or by usual ones."""
+    """Seeds per cell needed to resolve a difference of so many points, for seeds that vary by `sd` points, or by usual ones."""
     from resnet_lit.reporting.statistics import seeds_needed
 
     lines = [
-        f"Seeds a cell that resolve a difference of {points:g} points (two-sided test at 5 %)",
+        f"Seeds per cell needed to resolve a difference of {points:g} points (two-sided test at 5 %)",
         "",
         f"{'s.d. of the seeds':<20}{'power':>8}{'Welch t':>12}{'paired t':>12}{'paired, correlation 0.5':>26}",
     ]
