@@ -23,6 +23,7 @@ from resnet_lit import record as records
 from resnet_lit.config import OUTPUTS
 from resnet_lit.printable import printable
 from resnet_lit.run_name import safe_name
+from resnet_lit.run_path import run_folder
 
 HOST = "127.0.0.1"
 INFIX = "tfevents"  # by it TensorBoard knows an event file
@@ -38,7 +39,7 @@ def main() -> None:
     if {"-h", "--help"} & {*words}:
         print(__doc__)
         sys.exit(0)
-    folders = [os.path.expanduser(word) for word in words if not word.startswith("-")] or [OUTPUTS]
+    folders = [str(run_folder(word)) for word in words if not word.startswith("-")] or [OUTPUTS]
     options = [word for word in words if word.startswith("-")]
     if any(option.partition("=")[0] in ("--logdir", "--logdir_spec") for option in options):
         sys.exit(_refused("--logdir: name the folder alone (python -m resnet_lit.board outputs)"))

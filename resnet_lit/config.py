@@ -104,16 +104,24 @@ def _decode(config: DictConfig, values: dict[str, Any]) -> None:
         section: Any = values
         for group in groups:
             node, section = (part.get(group) if isinstance(part, Mapping) else None for part in (node, section))
-        text = section.get(last) if isinstance(section, Mapping) else None
+        value = section.get(last) if isinstance(section, Mapping) else None
         kind = type_of(Config, key)
-        if (
-            isinstance(text, str)
-            and isinstance(node, DictConfig)
-            and OmegaConf.is_interpolation(node, last)
-            and not is_text(kind)
-        ):
-            value = spelled(text)
-            section[last] = value if accepts(kind, value) else text
+        if not isinstance(node, DictConfig) or is_text(kind):
+            continue
+        if isinstance(value, str) and OmegaConf.is_interpolation(node, last):
+            section[last] = _spelled(value, kind)
+        elif isinstance(value, list):  # `channels: [${oc.env:FIRST}, 128]`
+            items: Any = OmegaConf.to_container(node[last], resolve=False)
+            given = [isinstance(item, str) and "${" in item for item in items]
+            found = [spelled(v) if isinstance(v, str) and g else v for v, g in zip(value, given, strict=True)]
+            section[last] = found if accepts(kind, found) else value
+
+
+def _spelled(text: str, kind: Any) -> Any:
+    """The value of a type that `text` spells, a list too (`[8,16]` or `8,16`); `text` itself where it spells none."""
+    one: Any = None if text.strip().lower() == "null" else spelled(text)
+    several = [spelled(part) for part in text.strip().removeprefix("[").removesuffix("]").split(",")]
+    return next((value for value in (one, several) if accepts(kind, value)), text)
 
 
 def _expand(values: dict[str, Any]) -> None:

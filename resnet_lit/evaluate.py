@@ -36,7 +36,7 @@ from resnet_lit.escaping import rich_text
 from resnet_lit.formatting import percent
 from resnet_lit.printable import printable
 from resnet_lit.run import config_of
-from resnet_lit.run_path import folder_and_weights
+from resnet_lit.run_path import folder_and_weights, is_run
 from resnet_lit.same_run import changes
 from resnet_lit.schema import Config
 from resnet_lit.typed import ConfigError, Refused
@@ -84,7 +84,9 @@ def _parse(words: list[str]) -> tuple[str, str, bool, str | None, list[str]]:
         elif name == "data" or name.startswith("data."):
             rest.append(word)
         else:
-            raise ConfigError(f"{word}: unknown argument (python -m resnet_lit.evaluate --help)")
+            path = value if name in ("resume", "weights", "checkpoint", "ckpt_path", "model") else word
+            meant = f"did you mean run={path}?" if is_run(path) else "unknown argument (python -m resnet_lit.evaluate --help)"
+            raise ConfigError(f"{word}: {meant}")
     if not run:
         raise ConfigError("run=: name the run to evaluate (run=outputs/<experiment>/<run>)")
     if part not in PARTS:

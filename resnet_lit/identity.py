@@ -19,6 +19,7 @@ from typing import Any
 
 from resnet_lit.models.cost import has_subsampled
 from resnet_lit.plugins import locate
+from resnet_lit.run_path import BEST, CHECKPOINTS, run_folder
 from resnet_lit.schema import RESNET, Config, architecture
 from resnet_lit.typed import ConfigError, fields_of, flatten
 
@@ -134,12 +135,13 @@ def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
 
 def file_hash(path: str) -> str:
     """sha256 of the file of `weights`. Raises ConfigError where there is none."""
+    run = run_folder(path)
+    best = run / CHECKPOINTS / BEST
+    if os.path.isfile(best) and (os.path.isdir(path) or Path(path).suffix in (".json", ".yaml", ".csv", ".log", ".npz")):
+        what = "is a run's folder" if Path(path) == run else "lies in a run"
+        raise ConfigError(f"weights={path}: {what}; give the checkpoint that is meant, weights={best} for instance")
     if not os.path.isfile(path):
-        best = Path(path) / "checkpoints" / "best.ckpt"
-        if os.path.isfile(best):
-            raise ConfigError(
-                f"weights={path}: is a run's folder; give the checkpoint that is meant, weights={best} for instance"
-            )
-        raise ConfigError(f"weights={path}: no such file (give a checkpoint, <run folder>/checkpoints/best.ckpt for instance)")
+        what = "is a folder" if os.path.isdir(path) else "no such file"
+        raise ConfigError(f"weights={path}: {what} (give a checkpoint, <run folder>/checkpoints/best.ckpt for instance)")
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from resnet_lit.models.resnet import ResNet
-from resnet_lit.plugins import locate
+from resnet_lit.plugins import locate, parameters_of
 from resnet_lit.schema import RESNET, Model, architecture, check_budget
 from resnet_lit.typed import ConfigError
 
+LARGER = (64, 224, 299)  # sides in pixels of the images that published networks take
 TRIED = 2  # images of a trial batch: BatchNorm takes no less
 
 
@@ -31,7 +32,7 @@ def build_network(model: Model, num_classes: int, in_channels: int = 3, image_si
     classes = model.num_classes or num_classes
     if model.target != RESNET:
         network = _own_network(model, classes)
-        _try(network, model, num_classes, (in_channels, image_size, image_size))
+        _try(network, model, num_classes, classes, (in_channels, image_size, image_size))
     else:
         try:
             plain = architecture(model, classes, image_size, in_channels)
@@ -74,18 +75,29 @@ def check_smallest_batch(
 def _own_network(model: Model, classes: int) -> nn.Module:
     key = f"model._target_={model.target}"
     kind = locate(model.target, "model._target_")
+    options = {**({"num_classes": classes} if _takes_classes(kind) else {}), **model.args}
     try:
-        network = kind(num_classes=classes, **model.args)
+        network = kind(**options)
     except Exception as error:  # whatever the user's class raises
-        called = ", ".join([f"num_classes={classes}", *(f"{name}={value!r}" for name, value in model.args.items())])
+        called = ", ".join(f"{name}={value!r}" for name, value in options.items())
         raise ConfigError(f"{key}: called with ({called}), raises {_in_a_line(error)}") from error
     if not isinstance(network, nn.Module):
         raise ConfigError(f"{key}: gives a {type(network).__name__}, must give a torch.nn.Module")
     return network
 
 
-def _try(network: nn.Module, model: Model, classes: int, shape: tuple[int, int, int]) -> None:
-    """Hold what an own network answers to two images against what training needs. Raises ConfigError, one line."""
+def _takes_classes(kind: Any) -> bool:
+    """Whether a class or function of the user's takes num_classes; another gives a network of a fixed number of outputs."""
+    takes = parameters_of(kind)
+    return takes is None or "num_classes" in takes
+
+
+def _try(network: nn.Module, model: Model, least: int, classes: int, shape: tuple[int, int, int]) -> None:
+    """Hold what an own network answers to two images against what training needs. Raises ConfigError, one line.
+
+    least: classes of the data. classes: outputs that it was asked for, which one that takes no num_classes must give exactly: a
+    thousand outputs for two classes would be an oversight.
+    """
     key = f"model._target_={model.target}"
     images = torch.zeros(TRIED, *shape).contiguous(memory_format=torch.channels_last)
     for train in (False, True):
@@ -97,21 +109,46 @@ def _try(network: nn.Module, model: Model, classes: int, shape: tuple[int, int, 
                 network.train()
             outputs = _outputs(network, images, train=train)
         except Exception as error:  # whatever the user's code raises
-            raise ConfigError(f"{key}: fails {when} on images {tuple(images.shape)}: {_in_a_line(error)}") from error
+            larger = _taken_size(model, classes, shape)
+            remedy = (
+                f"; it takes {larger}x{larger} pixels, which data.image_size={larger} gives with data=folder" if larger else ""
+            )
+            line = f"{key}: fails {when} on images {tuple(images.shape)}: {_in_a_line(error)}{remedy}"
+            raise ConfigError(line) from error
         if not isinstance(outputs, Tensor):
             what = f"a {type(outputs).__name__}" + (f" of {len(outputs)}" if isinstance(outputs, list | tuple) else "")
             remedy = "return the logits alone, from a class around it for instance"
             raise ConfigError(f"{key}: gives {what} {when}, must give logits (N, classes): {remedy}")
-        if outputs.ndim != 2 or len(outputs) != TRIED or outputs.shape[1] < classes:
-            found, wanted = tuple(outputs.shape), (TRIED, classes)
-            raise ConfigError(f"{key}: gives {found} {when} for images {tuple(images.shape)}, must give logits {wanted}")
+        fixed = not _takes_classes(locate(model.target, "model._target_"))
+        few_or_many = outputs.ndim == 2 and (outputs.shape[1] != classes if fixed else outputs.shape[1] < least)
+        if outputs.ndim != 2 or len(outputs) != TRIED or few_or_many:
+            found, wanted = tuple(outputs.shape), (TRIED, classes if fixed else least)
+            why = "; it takes no num_classes (+model.args.<name>=… gives it values of its own)" if fixed and few_or_many else ""
+            raise ConfigError(f"{key}: gives {found} {when} for images {tuple(images.shape)}, must give logits {wanted}{why}")
         if not outputs.is_floating_point():
             raise ConfigError(f"{key}: gives {outputs.dtype} {when}, must give floating-point logits")
+        if train and not outputs.requires_grad:
+            none = "it has no parameter with requires_grad" if count_parameters(network) == 0 else "they carry no gradient"
+            raise ConfigError(f"{key}: its logits depend on no trainable parameter ({none}): there is nothing to train")
+
+
+def _taken_size(model: Model, classes: int, shape: tuple[int, int, int]) -> int | None:
+    """A size of larger images which an own network takes that fails on images of `shape`; None where it takes none tried."""
+    for size in LARGER:
+        if size <= shape[-1]:
+            continue
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                _own_network(model, classes).eval()(torch.zeros(TRIED, shape[0], size, size))
+        except Exception:  # whatever the user's code raises
+            continue
+        return size
+    return None
 
 
 def _outputs(network: nn.Module, images: Tensor, *, train: bool) -> Any:
     """What a copy of the network answers; the network itself and the state of the random numbers stay as they are."""
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.set_grad_enabled(train), torch.random.fork_rng(devices=[]):
         return copy.deepcopy(network).train(train)(images)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -45,6 +46,17 @@ def _searched(module: str) -> str:
         f" in the current folder ({Path.cwd()}), in PYTHONPATH ({paths or 'not set'}), or installed; "
         f"run from the folder that holds {name}.py, or PYTHONPATH=<that folder>"
     )
+
+
+def parameters_of(function: Any) -> list[str] | None:
+    """The names of the parameters that a class or function takes; None where it takes any, or does not say."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # written in C
+        return None
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    return [*parameters]
 
 
 def source_of(path: str) -> str | None:

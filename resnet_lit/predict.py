@@ -34,6 +34,7 @@ from resnet_lit.data.tree import is_hidden, is_image
 from resnet_lit.escaping import rich_text
 from resnet_lit.formatting import percent
 from resnet_lit.printable import printable
+from resnet_lit.run_path import is_run
 from resnet_lit.typed import ConfigError, Refused
 
 FORMATS = ("table", "json", "csv")
@@ -107,6 +108,8 @@ def _parse(words: list[str]) -> tuple[str, list[str], dict[str, str], bool]:
             raise ConfigError(f"{word}: no such option (python -m resnet_lit.predict --help)")
         else:
             paths.append(word)
+    if not run and (runs := [path for path in paths if is_run(path) and not is_image(path)]):
+        raise ConfigError(f"{runs[0]}: is a run, no image: did you mean run={runs[0]}?")
     if not run or not paths:
         raise ConfigError(
             "name a run and the images to classify: python -m resnet_lit.predict run=<run folder> <images or folders>"

@@ -28,6 +28,7 @@ from resnet_lit.escaping import rich_text
 from resnet_lit.formatting import counted, duration
 from resnet_lit.printable import printable
 from resnet_lit.record import RESULT
+from resnet_lit.run_path import run_folder
 from resnet_lit.typed import Refused
 
 if TYPE_CHECKING:  # SciPy takes a second, which --help does not need
@@ -95,13 +96,14 @@ def parse(words: Sequence[str]) -> Wanted:
         elif word.startswith("-"):
             raise Refused(f"{word}: no such option here (python -m resnet_lit.report --help)")
         else:
-            folders.append(os.path.expanduser(word))
+            folders.append(str(run_folder(word)))
     if "sd" in found and "power" not in found:
         raise Refused("--sd: goes with --power (--power 0.16 --sd 0.12)")
     wanted = Wanted(**found, folders=_folders(folders, found.get("compared")))  # type: ignore[arg-type]
     for folder in () if wanted.power is not None else wanted.folders:
         if not os.path.isdir(folder):
-            raise Refused(f"{folder}: no such folder (runs are in {OUTPUTS}/, or in the folder given as hydra.run.dir)")
+            what = "is a file, and lies in no run" if os.path.exists(folder) else "no such folder"
+            raise Refused(f"{folder}: {what} (runs are in {OUTPUTS}/, or in the folder given as hydra.run.dir)")
     return wanted
 
 
@@ -125,7 +127,8 @@ def _folders(given: list[str], compared: object) -> tuple[str, ...]:
     """The folders to read: those given; of a comparison without any, its own two, or outputs/."""
     if given or not isinstance(compared, tuple):
         return tuple(given) or (OUTPUTS,)
-    return compared if all(os.path.isfile(Path(side) / RESULT) for side in compared) else (OUTPUTS,)
+    sides = tuple(str(run_folder(side)) for side in compared)
+    return sides if all(os.path.isfile(Path(side) / RESULT) for side in sides) else (OUTPUTS,)
 
 
 def destination(wanted: Wanted) -> Path:

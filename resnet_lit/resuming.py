@@ -17,7 +17,7 @@ from resnet_lit.config import OUTPUTS, folder_name
 from resnet_lit.identity import FIXES, missing_fixes
 from resnet_lit.more_epochs import extended
 from resnet_lit.record import FolderError
-from resnet_lit.run_path import run_folder
+from resnet_lit.run_path import CONFIG, check_run, run_folder
 from resnet_lit.schema import Config, from_mapping, to_mapping
 from resnet_lit.typed import ConfigError, spelled
 
@@ -29,7 +29,8 @@ BESIDE = (MORE, "progress", "data.root", "data.cache")  # what `resume=<run>` ta
 
 def config_of(folder: str | Path, key: str = "resume") -> Config:
     """The config that a run folder was trained with. key: what the user said it by. Raises FolderError where it holds none."""
-    path = Path(folder) / "config.yaml"
+    check_run(Path(folder), key)
+    path = Path(folder) / CONFIG
     try:
         return from_mapping(yaml.safe_load(path.read_text()))
     except (OSError, ValueError, yaml.YAMLError, ConfigError, AttributeError) as error:

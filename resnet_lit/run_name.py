@@ -20,7 +20,7 @@ from resnet_lit.command_line import literal
 from resnet_lit.hydra_session import CONF
 from resnet_lit.identity import changes_result, identity
 from resnet_lit.schema import Config
-from resnet_lit.typed import flatten, keys_of, show
+from resnet_lit.typed import flatten, keys_of, show, spelled
 
 ADDED_GROUPS = ("experiment", "debug", "sweep", "search", "cell", "scale")  # not in the defaults list: they need a plus
 UNNAMED_GROUPS = (*ADDED_GROUPS, "logger", "callbacks")  # a choice there says nothing that the values do not
@@ -157,6 +157,16 @@ def _shipped_target(group: str, name: str) -> str | None:
     if "_target_" in content:
         return str(content["_target_"])
     return next(filter(None, (_shipped_target(group, str(parent)) for parent in content.get("defaults", ()))), None)
+
+
+@functools.cache
+def shipped_args(group: str) -> dict[str, list[Any]]:
+    """The values that the package's own files of a group give to `<group>.args`, by their name."""
+    found: dict[str, list[Any]] = {}
+    for path in sorted((CONF / group).glob("*.yaml")):
+        for name, value in (yaml.safe_load(path.read_text()).get("args") or {}).items():
+            found.setdefault(name, []).append(spelled(value) if isinstance(value, str) else value)  # YAML 1.1 reads 1e-8 as text
+    return found
 
 
 def _own_group(config_name: str, group: str, choice: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from resnet_lit import record as records
 from resnet_lit.formatting import duration
 from resnet_lit.printable import printable
 from resnet_lit.results import as_csv, board_line, rows, table
+from resnet_lit.run_path import run_folder
 from resnet_lit.standing import SWEEPS, Standing, Sweep, counts, read_sweep, seconds_left, standings_below, sweeps_below
 from resnet_lit.typed import Refused
 
@@ -58,6 +59,7 @@ def status(words: Sequence[str]) -> str:
     if len(places) > 1:
         raise Refused(f"{places[1]}: one folder at a time; name the one above both")
     place = Path(os.path.expanduser(places[0] if places else OUTPUTS))
+    place = place if read_sweep(place) else run_folder(place)
     sweeps, runs = _read(place)
     if "--json" in options:
         return json.dumps(as_data(sweeps, runs), indent=1) + "\n"

@@ -17,7 +17,7 @@ from resnet_lit.data.classes import output_names
 from resnet_lit.data.tree import class_name
 from resnet_lit.module import LitClassifier
 from resnet_lit.record import FolderError
-from resnet_lit.run_path import CHECKPOINTS, folder_and_weights
+from resnet_lit.run_path import CHECKPOINTS, check_run, folder_and_weights
 from resnet_lit.training import load_module
 
 
@@ -48,6 +48,7 @@ def open_run(folder: str | Path, *, last: bool = False) -> Trained:
     folder holds no weights that can be read, ConfigError as `folder_and_weights`.
     """
     folder, last = folder_and_weights(folder, last=last)
+    check_run(folder, "run")
     checkpoints = folder / CHECKPOINTS
     names = (LAST,) if last else (BEST, LAST)
     path = next((checkpoints / name for name in names if (checkpoints / name).exists()), None)

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from resnet_lit import checkpoints
 from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.callbacks.timing import NoProfiler
-from resnet_lit.plugins import locate
+from resnet_lit.plugins import locate, parameters_of
 from resnet_lit.schema import Config
 from resnet_lit.typed import ConfigError
 
@@ -56,7 +56,7 @@ def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], call
 def build_loggers(config: Config, folder: Path, written: Mapping[str, Any] | None) -> list[Logger]:
     """The loggers of `logger.*`, each writing into the run's folder. written: what the checkpoint says of earlier sessions."""
     loggers = []
-    for entry in config.logger.values():
+    for name, entry in config.logger.items():
         if entry is None:
             continue
         target = locate(entry["_target_"], "logger._target_")
@@ -65,7 +65,12 @@ def build_loggers(config: Config, folder: Path, written: Mapping[str, Any] | Non
             options |= {"keep": written["events"], "earlier": written.get("events_file")} if written else {}
         if "save_dir" in inspect.signature(target).parameters:
             options.setdefault("save_dir", str(folder))
-        loggers.append(_called(target, options, "logger"))
+        logger = _called(target, options, "logger")
+        if not isinstance(logger, Logger):
+            raise ConfigError(
+                f"logger.{name}._target_={entry['_target_']}: must be a subclass of lightning.pytorch.loggers.Logger"
+            )
+        loggers.append(logger)
     return loggers
 
 
@@ -86,5 +91,9 @@ def build_callbacks(config: Config) -> list[Callback]:
 def _called(target: Any, options: dict[str, Any], group: str) -> Any:
     try:
         return target(**options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{group}: {getattr(target, '__name__', target)} does not take these values: {error}") from error
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever the user's class raises; a package that is not installed, too
+        name = getattr(target, "__name__", target)
+        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ConfigError(f"{group}: {name} cannot be made with these values: {line}") from error

@@ -39,6 +39,7 @@ from resnet_lit.monitoring import check_monitors
 from resnet_lit.network import build_network, check_smallest_batch, count_parameters
 from resnet_lit.opening import header
 from resnet_lit.optim.build import build_optimizer, build_scheduler, unused_values
+from resnet_lit.optim.trial import try_step
 from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD, measured_peak, number_format
 from resnet_lit.printable import printable
 from resnet_lit.quiet import quieten
@@ -180,6 +181,7 @@ def train(
         content=content,
     )
     _, scheduler = _configure(network, config, length)  # a wrong argument is refused now, not after data have been moved about
+    try_step(network, config.optimizer, (channels, size, size))
     for key, value in unused_values(config.optimizer).items():
         log.warning("%s=%s is not used: %s takes none", key, value, config.optimizer.target)
     every_steps = config.trainer.log_every_n_steps

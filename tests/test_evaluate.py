@@ -16,11 +16,11 @@ from tests_support import TINY, image_tree
 from resnet_lit import evaluate as evaluating
 from resnet_lit.config import load
 from resnet_lit.datamodule import ImageData
-from resnet_lit.evaluate import data_config, evaluate, report
+from resnet_lit.evaluate import _parse, data_config, evaluate, report
 from resnet_lit.record import read
 from resnet_lit.run import earlier, run
 from resnet_lit.schema import from_mapping
-from resnet_lit.typed import Refused
+from resnet_lit.typed import ConfigError, Refused
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from resnet_lit.typed import Refused
         (["part=test"], "run=: name the run to evaluate"),
         (["run=x", "part=half"], "part=half: must be one of test, validation, train, all"),
         (["run=x", "seed=3"], "seed=3: unknown argument"),
-        (["run=x"], "run=x: holds no run"),
+        (["run=x"], "run=x: no such folder or file"),
         (["run=x", "run=y"], "run=y: one run at a time; leave out run=x"),
     ],
 )
@@ -38,6 +38,13 @@ def test_words(command, words, said) -> None:
     ended = command(*words, module="evaluate")
     assert ended.returncode == (2 if words else 0)
     assert said in (ended.stderr or ended.stdout)
+
+
+@pytest.mark.parametrize("before", ["", "resume=", "checkpoint="])
+def test_a_run_that_is_named_otherwise_is_suggested_as_run(tmp_path, before: str) -> None:
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(ConfigError, match=r"did you mean run=.*/checkpoints/best\.ckpt\?"):
+        _parse([f"{before}{tmp_path}/checkpoints/best.ckpt"])
 
 
 def test_what_is_not_said_of_the_data_is_as_the_run_had_it() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from resnet_lit.models.resnet import ResNet
-from resnet_lit.network import build_network, check_smallest_batch
+from resnet_lit.network import build_network, check_smallest_batch, count_parameters
 from resnet_lit.schema import Model
 from resnet_lit.typed import ConfigError
 
@@ -44,11 +44,28 @@ class NoForward(nn.Module):
     def __init__(self, num_classes):
         super().__init__()
 
-class NoClasses(nn.Module):
-    pass
+class Fixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3072, 10)
+    def forward(self, images):
+        return self.head(images.flatten(1))
 
 def no_module(num_classes):
     return "a network"
+
+class Large(nn.Sequential):
+    def __init__(self, num_classes):
+        super().__init__(nn.Conv2d(3, 2, 48), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, num_classes))
+
+class Frozen(Normed):
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.requires_grad_(False)
+
+class Detached(Normed):
+    def forward(self, images):
+        return super().forward(images).detach()
 
 class Broken(nn.Module):
     def __init__(self, num_classes):
@@ -74,6 +91,14 @@ def test_lazy_layers_get_their_shapes_from_the_seed() -> None:
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+def test_a_network_of_a_fixed_number_of_outputs_needs_no_num_classes() -> None:
+    assert count_parameters(build_network(Model(target="own_networks.Fixed"), 10)) == 30_730
+    for classes in (12, 2):  # ten outputs for two classes would be an oversight
+        with pytest.raises(ConfigError, match=rf"gives \(2, 10\) .*must give logits \(2, {classes}\); it takes no num_classes"):
+            build_network(Model(target="own_networks.Fixed"), classes)
+    assert build_network(Model(target="own_networks.Fixed", num_classes=10), 2)
+
+
 def test_the_trial_leaves_weights_statistics_and_random_numbers() -> None:
     torch.manual_seed(3)
     network = build_network(Model(target="own_networks.Normed"), 10)
@@ -93,7 +118,9 @@ def test_the_trial_leaves_weights_statistics_and_random_numbers() -> None:
         ("TwoHeads", "gives a tuple of 2 in train mode, must give logits"),
         ("Few", r"gives \(2, 3\) in eval mode for images \(2, 3, 32, 32\), must give logits \(2, 10\)"),
         ("NoForward", "NotImplementedError: Module .NoForward. is missing the required .forward. function"),
-        ("NoClasses", r"called with \(num_classes=10\), raises TypeError"),
+        ("Large", r"fails in eval mode .*; it takes 64x64 pixels, which data.image_size=64 gives with data=folder"),
+        ("Frozen", r"depend on no trainable parameter \(it has no parameter with requires_grad\)"),
+        ("Detached", r"depend on no trainable parameter \(they carry no gradient\)"),
         ("no_module", "gives a str, must give a torch.nn.Module"),
         ("Broken", "raises KeyError: 'weights'"),
     ],

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from tests_support import TINY
 
-from resnet_lit.predict import Answer, _files, _print
+from resnet_lit.predict import Answer, _files, _parse, _print
 from resnet_lit.run import run
 from resnet_lit.typed import ConfigError
 
@@ -27,6 +27,12 @@ def test_files_are_those_that_were_named_and_the_images_of_folders(tmp_path) -> 
     assert [str(file.relative_to(tmp_path)) for file in found] == ["a.png", "deep/b.JPG", "notes.txt"]
     with pytest.raises(ConfigError, match="nowhere: no such file or folder"):
         _files(["nowhere"])
+
+
+def test_a_run_among_the_images_is_named_as_the_run_that_is_meant(tmp_path) -> None:
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(ConfigError, match=r"is a run, no image: did you mean run=.*best\.ckpt\?"):
+        _parse([f"{tmp_path}/checkpoints/best.ckpt", "a.png"])
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ REFUSED = {
     "data=cifra10": "data=cifra10: no such data: did you mean cifar10?",
     "optimizer=lion": "a class of your own: optimizer._target_=<module>.<Class>)",
     "seed='3'": "seed='3': is text; must be a whole number (without quotes: seed=3)",
-    "seed=${oc.env:RESNET_LIT_NOT_SET}": "seed: Environment variable 'RESNET_LIT_NOT_SET' not found",
+    "seed=${oc.env:RESNET_LIT_NOT_SET}": "the environment variable RESNET_LIT_NOT_SET is not set",
     "hydra.job.chdir=true": "hydra.job.chdir=true: paths mean the folder in which the command was typed; leave it out",
     f"name={210 * 'n'}": "is a folder's name, at most 200 bytes long (this has 210)",
     "+experiment=model44": "experiment=model44: no such experiment: did you mean model4?",

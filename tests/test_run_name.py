@@ -83,6 +83,15 @@ def test_numbers_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert identity(config) == identity(
         load("seed=3", "optimizer.lr=0.01", "deterministic=true", "threads=4", "data.split_seed=3")
     )
+    monkeypatch.setenv("BOTH", "[8, 16]")
+    monkeypatch.setenv("NONE", "null")
+    assert load("model=model1", "model.channels=[${oc.env:THREADS},8,${oc.env:SEED}]").model.channels == (4, 8, 3)
+    assert load("model.blocks=[1,1]", "model.channels=${oc.env:BOTH}", "data.limit_train=${oc.env:NONE}").model.channels == (
+        8,
+        16,
+    )
+    with pytest.raises(ConfigError, match=r"^model.channels=\[three,8\]: must be a list of whole numbers"):
+        load("model.blocks=[1,1]", "model.channels=[${oc.env:BAD},8]")
     with pytest.raises(ConfigError, match=r"^seed=three: must be a whole number"):
         load("seed=${oc.env:BAD}")
     with pytest.raises(ConfigError, match=r"^seed='3': is text; must be a whole number \(without quotes: seed=3\)"):

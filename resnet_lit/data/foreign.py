@@ -32,6 +32,7 @@ BY_FILE = (
     (r"\.mat$", "a Matlab file", SORTED),
     (r"\.(pkl|pickle|pt|pth)$", "a pickle, which is not opened since it could run anything", EITHER),
 )
+CIFAR_100 = tuple(f"cifar-100-{form}" for form in ("python", "binary", "matlab"))
 ARCHIVES = {
     ".zip": "a zip archive",
     ".7z": "a 7z archive",
@@ -64,6 +65,9 @@ def recognise_file(path: Path) -> str | None:
     """What a single file is; None where nothing is known of it."""
     if is_image(path.name):
         return "is one image: python -m resnet_lit.predict answers for it; data are folders of images"
+    if path.parent.name in (cifar10.FOLDER, *CIFAR_100):  # one of the files of a published set: what the folder is
+        of_the_folder = recognise([f"{path.parent.name}/{path.name}"])
+        return of_the_folder or f"is one file of {path.parent.name}: name the folder, {path.parent}"
     return recognise([path.name])
 
 

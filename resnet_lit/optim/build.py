@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import sys
 from typing import Any
@@ -12,8 +11,9 @@ from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from resnet_lit import schema
-from resnet_lit.plugins import locate
-from resnet_lit.typed import ConfigError
+from resnet_lit.plugins import locate, parameters_of
+from resnet_lit.run_name import shipped_args
+from resnet_lit.typed import ConfigError, flatten, spelled
 
 
 def parameter_groups(network: nn.Module, weight_decay: float, decay: str) -> list[dict[str, Any]]:
@@ -43,22 +43,28 @@ def build_optimizer(network: nn.Module, optimizer: schema.Optimizer, *, fused: b
             f"optimizer._target_={optimizer.target}: torch's LBFGS cannot train weights in channels_last memory, which every "
             "network has here (use another optimizer)"
         )
-    takes = _parameters(kind)
-    wanted = {name: value for name, value in _wanted(optimizer).items() if name not in optimizer.args}
+    takes = parameters_of(kind)
+    args = _without_leftovers(optimizer.args, kind, "optimizer")
+    wanted = {name: value for name, value in _wanted(optimizer).items() if name not in args}
     options: dict[str, Any] = {name: value for name, value in wanted.items() if takes is None or name in takes}
-    if fused and takes is not None and "fused" in takes and not {"foreach", "fused", "differentiable"} & {*optimizer.args}:
+    if fused and takes is not None and "fused" in takes and not {"foreach", "fused", "differentiable"} & {*args}:
         options["fused"] = True
     groups = parameter_groups(network, optimizer.weight_decay, optimizer.decay)
     if "weight_decay" not in options:
         groups = [{"params": [p for group in groups for p in group["params"]]}]
     try:
-        built = kind(groups, **options, **optimizer.args)
+        built = kind(groups, **options, **args)
     except Exception as error:  # whatever the user's class raises
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        line = _in_a_line(error, args)
         raise ConfigError(f"optimizer={optimizer.name}: {optimizer.target} does not take these values: {line}") from error
     if not isinstance(built, Optimizer):
         raise ConfigError(f"optimizer._target_={optimizer.target}: must be a subclass of torch.optim.Optimizer")
-    if "closure" not in (_parameters(kind.step) or ["closure"]):
+    if any("lr" not in group for group in built.param_groups):
+        raise ConfigError(
+            f"optimizer._target_={optimizer.target}: its parameter groups have no lr, which schedules set and the log "
+            "shows (call `super().__init__(params, {'lr': lr})` in it)"
+        )
+    if "closure" not in (parameters_of(type(built).step) or ["closure"]):
         raise ConfigError(
             f"optimizer._target_={optimizer.target}: its step takes no closure (write `def step(self, closure=None)`)"
         )
@@ -67,10 +73,29 @@ def build_optimizer(network: nn.Module, optimizer: schema.Optimizer, *, fused: b
 
 def unused_values(optimizer: schema.Optimizer) -> dict[str, Any]:
     """What a config sets that the optimizer's class does not take, by dotted key: the run trains without it."""
-    takes = _parameters(locate(optimizer.target, "optimizer._target_"))
+    takes = parameters_of(locate(optimizer.target, "optimizer._target_"))
     if takes is None:
         return {}
     return {f"optimizer.{name}": value for name, value in _wanted(optimizer).items() if value and name not in takes}
+
+
+def _without_leftovers(args: dict[str, Any], kind: Any, group: str) -> dict[str, Any]:
+    """`args` without what a file of the package's own gave to another class: `scheduler._target_=` alone keeps those of cosine.
+
+    What `kind` takes stays, and so does what no such file says: the user's own, which is refused where it does not fit.
+    """
+    takes, shipped = parameters_of(kind), shipped_args(group)
+    if takes is None:
+        return args
+    return {name: value for name, value in args.items() if name in takes or value not in shipped.get(name, [])}
+
+
+def _in_a_line(error: Exception, args: dict[str, Any]) -> str:
+    """What a class has raised; where its `args` hold a number as text, from the environment, also how it becomes one."""
+    line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    items = ((key, item) for key, value in flatten(args).items() for item in (value if isinstance(value, list) else [value]))
+    text = next(((key, item) for key, item in items if isinstance(item, str) and spelled(item) != item), None)
+    return line if text is None else f"{line} (args.{text[0]} holds the text '{text[1]}': ${{oc.decode:…}} makes it a number)"
 
 
 def _wanted(optimizer: schema.Optimizer) -> dict[str, Any]:
@@ -81,17 +106,6 @@ def _wanted(optimizer: schema.Optimizer) -> dict[str, Any]:
     if optimizer.nesterov:
         wanted["nesterov"] = True
     return wanted
-
-
-def _parameters(function: Any) -> list[str] | None:
-    """The names of a function's parameters; None where it takes any, or does not say."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # written in C
-        return None
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return None
-    return [*parameters]
 
 
 def build_scheduler(optimizer: Optimizer, scheduler: schema.Scheduler, *, epochs: float, steps_per_epoch: int) -> dict[str, Any]:
@@ -116,10 +130,14 @@ def build_scheduler(optimizer: Optimizer, scheduler: schema.Scheduler, *, epochs
         entry["interval"] = "step"  # a warm-up in steps of whole epochs would be none
     per_epoch = steps_per_epoch if entry["interval"] == "step" else 1
     warmup_steps = math.ceil(warmup * per_epoch - 1e-6)  # 0.28 * 25 is a little more than 7
+    args = _without_leftovers(scheduler.args, kind, "scheduler")
     try:
-        kind(0.0, length - warmup, **scheduler.args)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"scheduler.args: {error}") from error
+        kind(0.0, length - warmup, **args)
+    except Exception as error:  # whatever the user's function raises
+        if scheduler.target.startswith("resnet_lit."):
+            raise ConfigError(f"scheduler.args: {error}") from error
+        called = f"scheduler._target_={scheduler.target}: as a function (epoch, epochs) that gives a factor, raises"
+        raise ConfigError(f"{called} {_in_a_line(error, args)}") from error
 
     def factor(count: int) -> float:
         epoch = count / per_epoch
@@ -127,7 +145,7 @@ def build_scheduler(optimizer: Optimizer, scheduler: schema.Scheduler, *, epochs
             return (count + 1) / warmup_steps  # the first step learns something, the last one is at full rate
         if scheduler.interval == "epoch":
             epoch = math.floor(epoch)
-        return kind(max(0.0, epoch - warmup), length - warmup, **scheduler.args)
+        return kind(max(0.0, epoch - warmup), length - warmup, **args)
 
     return {**entry, "scheduler": LambdaLR(optimizer, factor)}
 
@@ -137,7 +155,7 @@ def _torch_scheduler(kind: type, optimizer: Optimizer, scheduler: schema.Schedul
         raise ConfigError(f"scheduler._target_={scheduler.target}: must be a function (epoch, epochs) or a torch scheduler class")
     if scheduler.warmup_epochs:
         raise ConfigError(f"scheduler.warmup_epochs={scheduler.warmup_epochs:g}: {scheduler.target} has its own; set it to 0")
-    options = dict(scheduler.args)
+    options = _without_leftovers(scheduler.args, kind, "scheduler")
     extra: dict[str, Any] = {}
     if issubclass(kind, ReduceLROnPlateau):
         if scheduler.interval == "step":
@@ -146,5 +164,6 @@ def _torch_scheduler(kind: type, optimizer: Optimizer, scheduler: schema.Schedul
         extra = {"monitor": options.pop("monitor", "val/loss"), "frequency": sys.maxsize}
     try:
         return {"scheduler": kind(optimizer, **options), **extra}
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"scheduler.args: {scheduler.target} does not take these values: {error}") from error
+    except Exception as error:  # whatever the user's class raises
+        line = _in_a_line(error, options)
+        raise ConfigError(f"scheduler.args: {scheduler.target} does not take these values: {line}") from error

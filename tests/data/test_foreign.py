@@ -68,6 +68,11 @@ def test_a_single_file_of_another_form_is_recognised(refusal, tmp_path) -> None:
     for name, said in {"cifar10.npz": "NumPy arrays", "a.parquet": "parquet", "train.zip": "is a zip archive: unpack it"}.items():
         (tmp_path / name).write_bytes(b"no real content")
         assert said in refusal("cifar10", tmp_path / name)
+    for folder, said in {"cifar-100-python": "is CIFAR-100", "cifar-10-batches-py": "is one file of cifar-10-batches-py"}.items():
+        (tmp_path / folder).mkdir()
+        for name in ("train", "test", "meta", "data_batch_1"):
+            (tmp_path / folder / name).write_bytes(b"no real content")
+        assert said in refusal("cifar10", tmp_path / folder / ("train" if "100" in folder else "data_batch_1"))
     (tmp_path / "photo.jpg").write_bytes(b"no real content")
     assert "is one image: python -m resnet_lit.predict" in refusal("folder", tmp_path / "photo.jpg")
 

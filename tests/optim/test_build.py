@@ -132,6 +132,22 @@ def test_a_torch_scheduler_class_is_taken_as_it_is() -> None:
         build_scheduler(optimizer, replace(plateau, interval="step"), epochs=1, steps_per_epoch=1)
 
 
+def test_another_class_does_not_get_what_a_file_of_ours_gave_to_its_own() -> None:
+    """`scheduler._target_=…` alone keeps the args of scheduler=cosine, `optimizer._target_=…` those of optimizer=adam."""
+    exponential = Scheduler(target="torch.optim.lr_scheduler.ExponentialLR", args={"gamma": 0.5, "final": 0.0})
+    assert rates(exponential, epochs=2, steps_per_epoch=1, steps=2) == [1.0, 0.5]
+    rprop = Optimizer(target="torch.optim.Rprop", lr=0.1, args={"betas": [0.9, 0.999], "eps": 1e-8})
+    assert isinstance(build_optimizer(network(), rprop), torch.optim.Rprop)
+    with pytest.raises(ConfigError, match="unexpected keyword argument 'final'"):  # a value of the user's own
+        rates(replace(exponential, args={"gamma": 0.5, "final": 0.3}), epochs=2, steps_per_epoch=1, steps=2)
+
+
+def test_text_where_a_class_wants_a_number_is_said() -> None:
+    adam = Optimizer(target="torch.optim.Adam", args={"betas": ["0.9", 0.99]})
+    with pytest.raises(ConfigError, match=r"\(args\.betas holds the text '0\.9': \$\{oc\.decode:…\} makes it a number\)"):
+        build_optimizer(network(), adam)
+
+
 @pytest.mark.parametrize("name", ["cosine", "sgdr", "step", "linear", "one_cycle", "constant"])
 def test_rates_after_a_checkpoint_equal_those_without_one(name: str) -> None:
     scheduler = Scheduler(target=f"resnet_lit.optim.schedules.{name}", interval="step", warmup_epochs=0.5)
