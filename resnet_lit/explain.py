@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from resnet_lit.command_line import PACKAGE, Source
+from resnet_lit.command_line import CONFIG_NAME, PACKAGE, Source
 from resnet_lit.hydra_session import own_hydra
 from resnet_lit.reserved import OWNED
 from resnet_lit.run_name import ADDED_GROUPS, NAMED_GROUPS
@@ -63,6 +63,8 @@ def explain(error: Exception, words: Sequence[str], source: Source = PACKAGE) ->
         return str(found)
     except Exception:  # the word cannot even be parsed, or a config of the user's own is broken: Hydra's message says where
         pass
+    if source.name != CONFIG_NAME and "No match in the defaults list" in str(error):
+        return f"--config-name={source.name}: does not hold the package's config: let it begin with `defaults: [config, _self_]`"
     lines = [line.strip() for line in f"{error}\n{root}".splitlines() if line.strip()]
     key = next((f"{line.removeprefix(KEY_LINE)}: " for line in lines if line.startswith(KEY_LINE)), "")
     left = dict.fromkeys(RESOLVING.sub(r"\1", line) for line in lines if not line.startswith((*NOISE, KEY_LINE)))

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from resnet_lit import checkpoints
 from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.callbacks.timing import NoProfiler
-from resnet_lit.plugins import locate, parameters_of
+from resnet_lit.plugins import locate
 from resnet_lit.schema import Config
 from resnet_lit.typed import ConfigError
 
@@ -59,7 +59,7 @@ def build_loggers(config: Config, folder: Path, written: Mapping[str, Any] | Non
     for name, entry in config.logger.items():
         if entry is None:
             continue
-        target = locate(entry["_target_"], "logger._target_")
+        target = locate(entry["_target_"], f"logger.{name}._target_")
         options = {key: value for key, value in entry.items() if key != "_target_"}
         if target is TensorBoard:
             options |= {"keep": written["events"], "earlier": written.get("events_file")} if written else {}
@@ -81,7 +81,7 @@ def build_callbacks(config: Config) -> list[Callback]:
         if entry is None:
             continue
         options = {key: value for key, value in entry.items() if key != "_target_"}
-        callback = _called(locate(entry["_target_"], "callbacks._target_"), options, "callbacks")
+        callback = _called(locate(entry["_target_"], f"callbacks.{name}._target_"), options, "callbacks")
         if not isinstance(callback, Callback):
             raise ConfigError(f"callbacks.{name}._target_={entry['_target_']}: must be a subclass of lightning.pytorch.Callback")
         built.append(callback)

@@ -209,6 +209,12 @@ def test_words_that_cannot_be_meant(words: list[str], said: str) -> None:
     assert "\n" not in str(refusal.value)
 
 
+def test_a_primary_config_without_the_packages_is_told_how_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "bare.yaml").write_text("seed: 3\n")
+    with pytest.raises(ConfigError, match=r"^--config-name=bare: .*let it begin with `defaults: \[config, _self_\]`"):
+        load("data=folder", config_dir=tmp_path, config_name="bare")
+
+
 def test_a_config_name_that_is_not_there() -> None:
     with pytest.raises(ConfigError, match=r"^--config-name=confg: no such config .*: did you mean config\?$"):
         load(config_name="confg")

@@ -29,6 +29,20 @@ def test_a_missing_package_is_one_line(name, tmp_path, monkeypatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("+logger.mine._target_=pathlib.Path", r"^logger\.mine\._target_=pathlib\.Path: must be a subclass of lightning"),
+        ("+logger.mine._target_=lightning.pytorch.loggers.CometLogger", r"^logger: CometLogger cannot be made .*comet"),
+    ],
+)
+def test_what_is_no_logger_is_refused_before_training(word: str, line: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Refused, match=line):
+        run(load(*TINY, word), "run")
+    assert list(tmp_path.iterdir()) == []
+
+
 # Three steps an epoch: a row of metrics.csv for every second step, and one for each epoch.
 KILLED = ("trainer.max_epochs=12", "trainer.log_every_n_steps=2", "checkpoint.every_minutes=0.0001")
 
