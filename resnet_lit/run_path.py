@@ -42,7 +42,7 @@ def check_run(folder: Path, key: str) -> None:
     if os.path.isfile(folder / CONFIG):
         return
     if not os.path.exists(folder):
-        raise FolderError(f"{key}={folder}: no such folder or file (runs are in outputs/, or in the folder given as hydra.run.dir)")
+        raise FolderError(f"{key}={folder}: no such folder or file (runs are in outputs/, or where hydra.run.dir names)")
     if os.path.isdir(folder):
         raise FolderError(f"{key}={folder}: holds no run: {CONFIG} is missing (give the folder of one run)")
     new = f"; weights={folder} starts a new run from its weights" if folder.suffix in WEIGHTS else ""

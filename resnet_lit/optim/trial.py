@@ -27,6 +27,7 @@ def try_step(network: nn.Module, optimizer: schema.Optimizer, shape: tuple[int, 
         built = build_optimizer(tried, optimizer, fused=False)
         images = torch.zeros(TRIED, *shape).contiguous(memory_format=torch.channels_last)
 
+        @torch.enable_grad()  # as Lightning's: a step under no_grad may call it
         def closure() -> Tensor:
             built.zero_grad()
             loss = tried(images).float().logsumexp(1).mean()

@@ -20,6 +20,15 @@ class Breaks(torch.optim.SGD):
     def step(self, closure=None):
         raise RuntimeError("no\\nstep")
 
+class Lion(torch.optim.SGD):
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = closure()
+        for group in self.param_groups:
+            for weights in group["params"]:
+                weights.sub_(weights.grad.sign(), alpha=group["lr"])
+        return loss
+
 class NoRate(torch.optim.Optimizer):
     def __init__(self, params):
         super().__init__(params, {})
@@ -53,7 +62,7 @@ def test_an_optimizer_whose_step_fails_is_refused_in_one_line(target: str, line:
         try_step(network(), Optimizer(name="own", target=target, momentum=None), (3, 8, 8))
 
 
-@pytest.mark.parametrize("target", ["torch.optim.Rprop", "torch.optim.Adagrad", "own_optimizers.made"])
+@pytest.mark.parametrize("target", ["torch.optim.Rprop", "torch.optim.Adagrad", "own_optimizers.made", "own_optimizers.Lion"])
 def test_the_trial_step_leaves_weights_and_random_numbers(target: str) -> None:
     torch.manual_seed(0)
     net = network()
