@@ -36,9 +36,9 @@ def explain(error: Exception, words: Sequence[str], source: Source = PACKAGE) ->
     if (refused := _refused(error)) is not None:
         return str(refused)
     if missing := re.search(r"Environment variable '(.+?)' not found", str(error)):
-        key = re.search(r"full_key: (\S+)", str(error))
+        asked = re.search(r"full_key: (\S+)", str(error))
         return (
-            f"{key[1] if key else 'config'}=${{oc.env:{missing[1]}}}: the environment variable {missing[1]} is not set "
+            f"{asked[1] if asked else 'config'}=${{oc.env:{missing[1]}}}: the environment variable {missing[1]} is not set "
             f"(set it, or give a default: ${{oc.env:{missing[1]},<value>}})"
         )
     for word in words:

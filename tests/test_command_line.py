@@ -14,6 +14,7 @@ from omegaconf import open_dict
 from resnet_lit import job
 from resnet_lit.command_line import Source, literal, read, read_train, unquoted
 from resnet_lit.config import load, own_hydra
+from resnet_lit.data.paths import request
 from resnet_lit.preflight import _expand as expand
 from resnet_lit.preflight import cells_of
 from resnet_lit.typed import ConfigError
@@ -207,6 +208,12 @@ def test_words_that_cannot_be_meant(words: list[str], said: str) -> None:
         read_train(words)
     assert str(refusal.value).startswith(said)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_folder_whose_name_begins_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~tilde").mkdir()
+    assert request(load("data=folder", "data.root=~tilde").data)["root"].path == Path("~tilde")
 
 
 def test_a_primary_config_without_the_packages_is_told_how_it_begins(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_an_interrupted_run_of_before_a_correction_is_refused_and_a_finished_one
     found = {"identity": "d5994a97af", "config": to_mapping(config), "status": "finished"}
     records.write(tmp_path, found)
     assert earlier(config, tmp_path, known_as="d5994a97af") == records.read(tmp_path)  # resume= of it returns its record
-    with pytest.raises(records.FolderError, match="before a correction that gives it other numbers"):
+    with pytest.raises(records.FolderError, match="before a correction that changes its numbers"):
         earlier(config, tmp_path)  # the same command again, into the same folder
     records.write(tmp_path, {**found, "status": "interrupted"})
     with pytest.raises(records.FolderError, match=r"1x1 convolutions of stride 2.*fresh=true"):

@@ -34,7 +34,7 @@ def place(path: str | Path | Place, key: str) -> Place:
     if not str(path):
         raise DataError(f"{key}=: names nothing; give a path, or leave it out")
     try:
-        return Place(Path(path).expanduser(), key)
+        return Place(Path(path) if os.path.exists(path) else Path(path).expanduser(), key)  # a folder may be called ~something
     except RuntimeError as error:
         raise DataError(f"{key}={path}: the home folder that `~` stands for is not known; write the path in full") from error
 
