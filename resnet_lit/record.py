@@ -233,7 +233,7 @@ def set_aside(folder: Path) -> Path:
     """Rename a run's folder to the first free `<folder>.<n>`. Raises FolderError where it holds the place that we work in."""
     if Path.cwd().is_relative_to(folder.resolve()):
         raise FolderError(
-            f"{folder}: holds the current folder, and cannot be put aside; use another one, with hydra.run.dir=<folder>"
+            f"{folder}: holds the current folder, and cannot be set aside; use another one, with hydra.run.dir=<folder>"
         )
     number = 1
     while (aside := folder.with_name(f"{folder.name}.{number}")).exists():

@@ -47,7 +47,7 @@ def test_fresh_never_moves_the_folder_that_one_works_in(tmp_path: Path, monkeypa
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
     for folder in ("..", tmp_path):
-        with pytest.raises(FolderError, match="cannot be put aside"):
+        with pytest.raises(FolderError, match="cannot be set aside"):
             run(load(*TINY, "fresh=true"), folder)
     assert (tmp_path / records.RESULT).exists()
 
