@@ -31,6 +31,7 @@ def validate_at_the_end(trainer: Trainer, module: LitClassifier, data: ImageData
     if saver.chooser.monitor is None or (evaluated and saver.chooser.was_evaluated(module)):
         return
     trainer.validate(module, datamodule=data, verbose=False)
+    saver.chooser.evaluated_at_the_end = True  # a callback may exchange weights for every evaluation: one at the end is enough
     saver.save_last(trainer)
 
 

@@ -29,7 +29,7 @@ from resnet_lit.callbacks.metrics import Metrics, cut_back
 from resnet_lit.callbacks.optimizer_mode import OptimizerMode
 from resnet_lit.callbacks.plateau import Plateau
 from resnet_lit.callbacks.progress import ShowProgress
-from resnet_lit.callbacks.seam import Seam, check_can_continue
+from resnet_lit.callbacks.seam import Seam, check_can_continue, warn_of_inexact
 from resnet_lit.callbacks.timing import Timing
 from resnet_lit.datamodule import ImageData
 from resnet_lit.display import Display, Line
@@ -207,6 +207,8 @@ def train(
     written = state["written"] if state is not None else None
     loggers = build_loggers(config, folder, written if resumed else None)
     mine = [*watching, *own_callbacks]
+    if resumed is not None:
+        warn_of_inexact(own_callbacks)
     if state is not None and continues:
         check_can_continue(state, mine)
         curves = more_epochs.curves_of(config.parent, state["written"]["metrics"])

@@ -127,6 +127,36 @@ def test_an_own_callback_that_exchanges_weights_is_seen_through(tmp_path: Path, 
     assert accuracy(tmp_path / "run", "last.ckpt", "test") == pytest.approx(recorded["test/accuracy_last"])
 
 
+def test_a_run_that_was_killed_in_its_test_is_not_evaluated_once_more_at_its_end(tmp_path: Path, monkeypatch) -> None:
+    from resnet_lit import measure
+
+    def killed(*_) -> None:
+        raise Interrupted(15)
+
+    (tmp_path / "own_callbacks_twice.py").write_text(OWN_CALLBACKS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = load(*TINY, "+callbacks.mine._target_=own_callbacks_twice.Zeros", "logger=none")
+    with monkeypatch.context() as patch:
+        patch.setattr(measure, "_test", killed)
+        with pytest.raises(Interrupted):
+            run(config, tmp_path / "run")
+    before = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    run(config, tmp_path / "run")
+    after = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert after[:-1] == before  # the one row more is the test's
+
+
+def test_resuming_under_swa_says_that_it_is_inexact(caplog) -> None:
+    from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAveraging
+
+    from resnet_lit.callbacks.seam import warn_of_inexact
+
+    warn_of_inexact([EMAWeightAveraging()])
+    assert not caplog.text
+    warn_of_inexact([StochasticWeightAveraging(swa_lrs=0.1)])
+    assert "may end with other numbers" in caplog.text
+
+
 @pytest.mark.parametrize("words", [EMA, SWA, SCHEDULE_FREE], ids=["ema", "swa", "schedule_free"])
 def test_an_interrupted_run_is_resumed_to_the_same_weights(words: tuple[str, ...], tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "own_optimizers.py").write_text(OWN_OPTIMIZERS)

@@ -28,6 +28,7 @@ class BestWeights(Callback):
         self.metrics, self.timing, self.monitor, self.exchanged = metrics, timing, monitor, exchanged
         self.best: dict[str, Any] | None = None  # {"epoch", "step", "value", "metrics", "state_dict"}
         self.resumed_evaluated = True  # what `was_evaluated` said when the checkpoint was written that this session began with
+        self.evaluated_at_the_end = False
         self._evaluated: dict[str, Tensor] | None = None
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -48,7 +49,9 @@ class BestWeights(Callback):
                 }
 
     def was_evaluated(self, module: LightningModule) -> bool:
-        """Whether the last evaluation was of the weights of `module`."""
+        """Whether the last evaluation was of the weights of `module`, or of those that callbacks exchange its last ones for."""
+        if self.evaluated_at_the_end:
+            return True
         return self.resumed_evaluated if self._evaluated is None else same_weights(self._evaluated, module.state_dict())
 
 

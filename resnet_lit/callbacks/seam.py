@@ -31,6 +31,15 @@ def check_can_continue(state: dict[str, Any], callbacks: Iterable[Callback]) -> 
             )
 
 
+def warn_of_inexact(callbacks: Iterable[Callback]) -> None:
+    """Say so where a callback of Lightning's does not restore all of its state when a run is resumed."""
+    if any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks):
+        log.warning(
+            "StochasticWeightAveraging does not restore its learning-rate schedule within an epoch: if it had begun to average, "
+            "the resumed run may end with other numbers than an uninterrupted one (EMAWeightAveraging resumes exactly)"
+        )
+
+
 class Seam(Callback):
     """Evaluates the schedule with the new length from the step reached, and says how the learning rate changes there.
 
