@@ -33,7 +33,7 @@ PLACES: dict[str, tuple[str, Callable[..., bool]]] = {
     "at an epoch's start": ("resnet_lit.callbacks.timing:Timing.on_train_epoch_start", lambda *_: True),
     "in an evaluation": ("resnet_lit.module:LitClassifier.validation_step", lambda *_, **__: True),
     "in the test": ("resnet_lit.module:LitClassifier.test_step", lambda *_, **__: True),
-    "before the final record": ("resnet_lit.record:write", lambda folder, record: record["status"] == "finished"),
+    "before the final record": ("resnet_lit.record:write", lambda folder, record, *_: record["status"] == "finished"),
     "while going on": ("resnet_lit.callbacks.metrics:Metrics.on_train_start", lambda *_: True),
 }
 
