@@ -27,7 +27,7 @@ from resnet_lit.run_path import run_folder
 
 HOST = "127.0.0.1"
 INFIX = "tfevents"  # by it TensorBoard knows an event file
-SUFFIX = ".old"  # what a run that is just being gone on with still has to copy
+SUFFIX = ".old"  # the event file of a run that is being resumed, until it has been copied
 PARTS = ("checkpoints", "evaluations", "wandb")  # of a run's folder; none holds events
 NAME_LENGTH = 200  # bytes: a file name holds 255
 REST = 20  # a look at the folders may take one part in so many of the time between two
@@ -111,7 +111,7 @@ class Links:
             for name in files - linked:
                 (here / name).symlink_to(folder / name)
                 linked.add(name)
-            for name in linked - files:  # a run that is gone on with has a new event file, which begins with the old one
+            for name in linked - files:  # a resumed run has a new event file, which begins with the rows of the old one
                 (here / name).unlink()
                 linked.discard(name)
         return len(found)

@@ -1,4 +1,4 @@
-"""The last words of a command: what came of a run, or of every cell of a multirun, and where it lies."""
+"""The last words of a command: the outcome of a run, or of every run of a multirun, and where its folder is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GOOD = "finished"
 
 
 def single(record: Record, folder: Path) -> int:
-    """Print what came of one run; return the exit status: 0 finished, 1 failed or diverged."""
+    """Print the outcome of one run; return the exit status: 0 finished, 1 failed or diverged."""
     status = 0 if record["status"] == GOOD else 1
     if is_helper_process():  # Lightning kills the first process, which has a record to write, when another ends badly
         return int(record["status"] == "failed")
@@ -75,7 +75,7 @@ def _changed_sources(record: Record) -> str:
 
 
 def table(runs: Sequence[Standing], results: Path | None) -> int:
-    """Print what came of every run of a multirun; return the exit status: 0 where each has a result, else 1.
+    """Print the outcome of every run of a multirun; return the exit status: 0 where each has a result, else 1.
 
     results: the same as CSV.
     """

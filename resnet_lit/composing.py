@@ -1,4 +1,4 @@
-"""Hydra composes what it always does, in two thirds of the time: it is spared what it does for nothing.
+"""Hydra composes what it always does, in two thirds of the time: what it does needlessly is left out.
 
 Composing is most of what a command takes that has nothing to train, and all of what a sweep takes before its first run.
 """

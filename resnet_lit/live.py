@@ -219,7 +219,7 @@ class Progress:
         self._written = len(self.runs)
 
     def results(self) -> Path | None:
-        """Write what came of the runs as CSV; None where none has begun."""
+        """Write the outcomes of the runs as CSV; None where none has begun."""
         path = self._file()
         if path is None:
             return None

@@ -140,7 +140,7 @@ def destination(wanted: Wanted) -> Path:
 
 
 def write(wanted: Wanted) -> int:
-    """Write the report and say what came of it; how many of its runs are still running. Raises Refused."""
+    """Write the report and print where it is; returns how many of its runs are still running. Raises Refused."""
     from resnet_lit.reporting import latex, listing, markdown
     from resnet_lit.reporting.build import build
 

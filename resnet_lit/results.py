@@ -102,7 +102,7 @@ def board_line(folder: Path | str) -> str:
 
 
 def rows(runs: Sequence[Standing]) -> list[dict[str, Any]]:
-    """The runs as plain data, in the table's order: what each is, what came of it, and the values in which they differ."""
+    """The runs as plain data, in the table's order: what each is, its outcome, and the values in which they differ."""
     ordered, _ = in_order(runs)
     called = dict(zip((run.folder for run in runs), names([run.folder for run in runs]), strict=True))
     values = {run.folder: _values(run) for run in runs}

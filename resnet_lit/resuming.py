@@ -24,7 +24,8 @@ from resnet_lit.typed import ConfigError, spelled
 log = logging.getLogger("resnet_lit")
 
 MORE = "trainer.max_epochs"
-BESIDE = (MORE, "progress", "data.root", "data.cache")  # what `resume=<run>` takes beside it; all else is the run's own
+# What `resume=<run>` takes beside it; all else is the run's own.
+BESIDE = (MORE, "progress", "data.root", "data.cache", "data.download")
 
 
 def config_of(folder: str | Path, key: str = "resume") -> Config:

@@ -1,10 +1,10 @@
-"""One run from typed config to record: claim the folder, train, and write down what came of it.
+"""One run from typed config to record: claim the folder, train, and record the outcome.
 
     from resnet_lit.config import load
     from resnet_lit.run import run
     record = run(load("+experiment=digits"))
 
-Runs are idempotent: a finished one returns its record at once, an interrupted or failed one goes on from its last checkpoint.
+Runs are idempotent: a finished one returns its record at once, an interrupted or failed one is resumed from its last checkpoint.
 torch is imported only when there is something to train.
 """
 
@@ -48,11 +48,11 @@ def run(
     known_as: str | None = None,
     new: Iterable[Path] = (),
 ) -> Record:
-    """Train what `config` says, or return what came of it when it was trained before.
+    """Train what `config` says, or return the record of an earlier run that has ended.
 
     folder: default outputs/<experiment>/<readable>-<identity>. command: the command line, for the record. known_as: the identity
-    that the folder's record gives, for a run that is gone on with there. new: folders that were made
-    for this run already; a run that is refused takes them away again, like those that it makes.
+    that the folder's record gives, for a run that is resumed there. new: folders that were made for this run already; a refused
+    run removes them again, like those that it makes.
     Returns the record (docs/record.md); a run that failed or diverged is a record too. Raises Refused (config, data or folder
     cannot be used; nothing was trained), Busy (another process trains this run, or has taken it over), Interrupted (a signal
     ended it; the record is written and the same call resumes it).

@@ -46,7 +46,7 @@ def prepare(config: DictConfig) -> None:
         raise ConfigError("hydra/sweeper=optuna: nothing to search; try +search=optimizer, or 'optimizer.lr=interval(0.01,1)'")
     name, storage = sweeper.study_name or study_name(typed, axes), sweeper.storage
     if storage is None:
-        return  # in memory alone: nothing can be gone on with
+        return  # in memory alone: there is nothing to resume
     study = _load(str(storage), name)
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
     lock = FileLock(Path(str(config.hydra.sweep.dir)) / f".{name.replace('/', '_')}.lock", timeout=0)

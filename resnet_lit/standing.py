@@ -206,7 +206,7 @@ def seconds_left(runs: Sequence[Standing]) -> float | None:
 
 
 def _start(record: Record) -> float | None:
-    """Seconds of a run that were not training; None where it was gone on with, as they were several then."""
+    """Seconds of a run that were not training; None where it was resumed: the record has one time for all its sessions."""
     if len(record.get("sessions", [])) != 1 or "timing" not in record:
         return None
     begun, ended = (datetime.fromisoformat(record[key]) for key in ("started", "ended"))

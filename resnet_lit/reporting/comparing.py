@@ -75,7 +75,7 @@ def _alone(cell: Cell, run: Run) -> Cell:
 
 
 def _same_images(a: Section, b: Section, one: Cell, other: Cell) -> Difference | None:
-    """Two single networks on the same test images, told apart image by image; None where that cannot be."""
+    """Two single networks on the same test images, compared image by image; None where that is not possible."""
     if a.data_hash != b.data_hash or len(one.finished) != 1 or len(other.finished) != 1:
         return None
     try:

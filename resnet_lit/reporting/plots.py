@@ -25,7 +25,7 @@ ROWS = 40  # cells in one picture of names down the side
 TALL = 14  # rows from which on a picture of names takes the whole width: beside it there would be a hole
 MARKS = 600  # single runs in one picture
 GRID = 144  # squares of a heat map
-CROWD = 4  # cells whose curves of training too can be told apart in one picture
+CROWD = 4  # the most cells whose training curves too are legible in one picture
 PAIRS = 5  # heat maps of a section
 COSTS = {"parameters": "trainable parameters", "macs": "multiply-adds of one image", "seconds": "training time, seconds"}
 

@@ -36,7 +36,7 @@ COLOURS: dict[str, tuple[str, str]] = {
     "series9": ("#5f6670", "#c2c8d0"),
     "series10": ("#7b4a1e", "#dba878"),
 }
-SERIES = 10  # colours that can be told apart; charts draw no more cells than that in one picture
+SERIES = 10  # distinguishable colours; charts draw no more cells than that in one picture
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
