@@ -75,7 +75,7 @@ def leave_as_found(folder: Path, before: set[Path], new: Iterable[Path]) -> None
 
 
 def check_debug(folder: Path) -> None:
-    """Raise FolderError where `folder` holds something that is no debug run, Busy where another process holds it."""
+    """Raise FolderError where `folder` holds something other than a debug run, Busy where another process holds it."""
     inside = os.listdir(folder) if os.path.isdir(folder) else []
     if not inside or set(inside) <= {*BEFORE_TRAINING}:
         return

@@ -270,7 +270,7 @@ def test_a_debug_run_deletes_nothing_but_debug_runs(tmp_path) -> None:
 
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("years")
-    with pytest.raises(FolderError, match="holds something that is no debug run"):
+    with pytest.raises(FolderError, match="holds something other than a debug run"):
         run(load(*TINY, "+debug=fast_dev_run"), tmp_path / "precious")
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
+
+from resnet_lit.optim.build import switch
 
 
 class OptimizerMode(Callback):
@@ -32,6 +32,4 @@ class OptimizerMode(Callback):
 
 def _switch(trainer: Trainer, mode: str) -> None:
     for optimizer in trainer.optimizers:
-        methods: Any = [getattr(optimizer, name, None) for name in ("train", "eval")]
-        if all(map(callable, methods)):
-            getattr(optimizer, mode)()
+        switch(optimizer, mode)

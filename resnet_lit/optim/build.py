@@ -71,6 +71,13 @@ def build_optimizer(network: nn.Module, optimizer: schema.Optimizer, *, fused: b
     return built
 
 
+def switch(optimizer: Optimizer, mode: str) -> None:
+    """Call `optimizer.train()` or `optimizer.eval()`, as `mode` says, where the optimizer has both: a schedule-free one."""
+    methods: Any = [getattr(optimizer, name, None) for name in ("train", "eval")]
+    if all(map(callable, methods)):
+        getattr(optimizer, mode)()
+
+
 def unused_values(optimizer: schema.Optimizer) -> dict[str, Any]:
     """What a config sets that the optimizer's class does not take, by dotted key: the run trains without it."""
     takes = parameters_of(locate(optimizer.target, "optimizer._target_"))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_lit import schema
-from resnet_lit.optim.build import build_optimizer
+from resnet_lit.optim.build import build_optimizer, switch
 from resnet_lit.typed import ConfigError
 
 KNOWN = ("torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW")  # of the package's own configs
@@ -35,6 +35,7 @@ def try_step(network: nn.Module, optimizer: schema.Optimizer, shape: tuple[int, 
             return loss
 
         try:
+            switch(built, "train")
             built.step(closure)  # type: ignore[arg-type]  # torch says float, Lightning gives it a tensor
         except Exception as error:  # whatever the user's class raises
             line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
