@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -140,20 +140,16 @@ class Meter:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes that the files below a folder take on disk."""
-    return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in _files(folder))
-
-
-def _files(folder: Path) -> Iterable[os.DirEntry[str]]:
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:  # pip renames and removes folders meanwhile
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(Path(entry.path))
-        elif entry.is_file(follow_symlinks=False):
-            yield entry
+    """Bytes that the files below a folder take on disk. pip renames and removes files meanwhile: what has gone counts nothing."""
+    size = 0
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    size += size_of(Path(entry.path))
+                else:
+                    size += entry.stat(follow_symlinks=False).st_blocks * 512
+    return size
 
 
 def clock(seconds: float) -> str:

@@ -160,3 +160,18 @@ def test_the_demo_ends_with_commands_that_work_as_printed(tmp_path: Path, monkey
     }
     assert max(map(len, lines)) <= 80
     assert lines[-1] == "After `source .venv/bin/activate`, `python` is enough."
+
+
+def test_a_file_that_pip_renames_meanwhile_does_not_end_the_progress(install, tmp_path, monkeypatch) -> None:
+    (tmp_path / "stays").write_bytes(b"x" * 10_000)
+    (tmp_path / "goes").write_bytes(b"x" * 10_000)
+    scan = install.os.scandir
+
+    def renamed_meanwhile(folder: Path):
+        entries = list(scan(folder))
+        (tmp_path / "goes").unlink(missing_ok=True)
+        return entries
+
+    monkeypatch.setattr(install.os, "scandir", renamed_meanwhile)
+    assert install.size_of(tmp_path) == (tmp_path / "stays").stat().st_blocks * 512
+    assert install.size_of(tmp_path / "no folder") == 0
