@@ -16,8 +16,9 @@ from resnet_lit.data.loader import BatchLoader
 from resnet_lit.data.paths import request
 from resnet_lit.data.split import limit, split
 from resnet_lit.plugins import locate
-from resnet_lit.schema import AUGMENT, Config, Data
-from resnet_lit.schema import Augment as AugmentConfig
+from resnet_lit.schema import Config
+from resnet_lit.sections import AUGMENT, Data
+from resnet_lit.sections import Augment as AugmentConfig
 from resnet_lit.typed import ConfigError
 
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)

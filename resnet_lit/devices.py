@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from glob import glob
 
-from resnet_lit.schema import Trainer
+from resnet_lit.sections import Trainer
 from resnet_lit.typed import ConfigError
 
 ON_CPU = "train on what is here with trainer.accelerator=auto, or on the CPU with trainer.accelerator=cpu"

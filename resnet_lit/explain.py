@@ -16,7 +16,8 @@ from resnet_lit.command_line import CONFIG_NAME, PACKAGE, Source
 from resnet_lit.hydra_session import own_hydra
 from resnet_lit.reserved import OWNED
 from resnet_lit.run_name import ADDED_GROUPS, NAMED_GROUPS
-from resnet_lit.schema import Config, Trainer
+from resnet_lit.schema import Config
+from resnet_lit.sections import Trainer
 from resnet_lit.synonyms import hint
 from resnet_lit.typed import ConfigError, Refused, keys_of, nearest
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnet_lit.formatting import duration
-from resnet_lit.schema import CHECKPOINT_SPACING, Config
+from resnet_lit.schema import Config
+from resnet_lit.sections import CHECKPOINT_SPACING
 from resnet_lit.typed import flatten
 
 # The interval. Steps are timed in bursts, and the run is taken for one more burst: t(0.95, 4 degrees) * s * sqrt(1 + 1/5) on

@@ -20,7 +20,8 @@ from typing import Any
 from resnet_lit.models.cost import has_subsampled
 from resnet_lit.plugins import locate
 from resnet_lit.run_path import BEST, CHECKPOINTS, run_folder
-from resnet_lit.schema import RESNET, Config, architecture
+from resnet_lit.schema import Config, architecture
+from resnet_lit.sections import RESNET
 from resnet_lit.typed import ConfigError, fields_of, flatten
 
 # Raised only when the same config gives other numbers than before: a run of an older version is then another run.

@@ -29,7 +29,8 @@ from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.printable import printable
 from resnet_lit.record import Record
 from resnet_lit.results import as_csv
-from resnet_lit.schema import RESNET, Config, architecture
+from resnet_lit.schema import Config, architecture
+from resnet_lit.sections import RESNET
 from resnet_lit.standing import LEFT, NOT_RUN, SWEEPS, Standing, counts, seconds_left, short_names, stand
 from resnet_lit.typed import flatten, show
 

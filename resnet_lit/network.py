@@ -12,7 +12,8 @@ from torch.nn.parameter import is_lazy
 
 from resnet_lit.models.resnet import ResNet
 from resnet_lit.plugins import locate, parameters_of
-from resnet_lit.schema import RESNET, Model, architecture, check_budget
+from resnet_lit.schema import architecture, check_budget
+from resnet_lit.sections import RESNET, Model
 from resnet_lit.typed import ConfigError
 
 LARGER = (64, 224, 299)  # sides in pixels of the images that published networks take

@@ -37,7 +37,8 @@ from resnet_lit.forecast import (
 )
 from resnet_lit.formatting import duration, in_bytes
 from resnet_lit.models.cost import count_parameters
-from resnet_lit.schema import RESNET, Config, architecture, to_mapping
+from resnet_lit.schema import Config, architecture, to_mapping
+from resnet_lit.sections import RESNET
 from resnet_lit.typed import Refused
 
 log = logging.getLogger("resnet_lit")

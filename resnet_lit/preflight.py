@@ -28,7 +28,7 @@ from resnet_lit.hydra_session import source_of
 from resnet_lit.live import Progress
 from resnet_lit.own_files import absent
 from resnet_lit.run import have_data
-from resnet_lit.schema import Sweep
+from resnet_lit.sections import Sweep
 from resnet_lit.typed import ConfigError, Refused, build
 
 

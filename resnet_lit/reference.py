@@ -14,7 +14,7 @@ from resnet_lit.typed import describe, fields_of, flatten, show
 
 HEAD = """# Configuration
 
-Every value of `conf/`, made from `resnet_lit/schema.py` by `python -m resnet_lit.reference`. Change one with `key=value` on the
+Every value of `conf/`, made from `resnet_lit/sections.py` by `python -m resnet_lit.reference`. Change one with `key=value` on the
 command line, or choose a whole group with `group=name`. The default is that of `python -m resnet_lit.train` without an
 experiment. A key marked * does not change what a run computes: it is not part of the run's identity.
 """

@@ -40,7 +40,8 @@ from resnet_lit.datamodule import ImageData
 from resnet_lit.forecast import Extent, OptimizerCost, Pace, limited
 from resnet_lit.parent import Parent
 from resnet_lit.record import METRICS, Record
-from resnet_lit.schema import Config, Scheduler, from_mapping
+from resnet_lit.schema import Config, from_mapping
+from resnet_lit.sections import Scheduler
 from resnet_lit.typed import Refused
 
 TENSORBOARD = "resnet_lit.callbacks.tensorboard.TensorBoard"

@@ -10,7 +10,8 @@ import sys
 from resnet_lit.command_line import read
 from resnet_lit.config import compose
 from resnet_lit.models.cost import count_parameters, table
-from resnet_lit.schema import RESNET, Config, architecture
+from resnet_lit.schema import Config, architecture
+from resnet_lit.sections import RESNET
 from resnet_lit.typed import ConfigError, Refused
 
 

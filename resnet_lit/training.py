@@ -44,7 +44,8 @@ from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD, measured_peak, number_format
 from resnet_lit.printable import printable
 from resnet_lit.quiet import quieten
 from resnet_lit.record import Record, default_threads
-from resnet_lit.schema import RESNET, Config, Model, architecture, from_mapping, to_mapping
+from resnet_lit.schema import Config, architecture, from_mapping, to_mapping
+from resnet_lit.sections import RESNET, Model
 from resnet_lit.starting_weights import start_from
 from resnet_lit.trainer import build_callbacks, build_loggers, build_trainer
 from resnet_lit.typed import ConfigError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,16 @@ from tests_support import ROOT
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Decoded images of the tests stay out of the user's cache; made once for the whole session."""
     os.environ.setdefault("RESNET_LIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def _own_modules_leave_with_their_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A module that a test has written into its folder is not what the next test finds under the same name."""
+    yield
+    written = str(tmp_path_factory.getbasetemp())
+    for name, module in [*sys.modules.items()]:
+        if (getattr(module, "__file__", None) or "").startswith(written):
+            del sys.modules[name]
 
 
 @pytest.fixture

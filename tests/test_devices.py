@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from resnet_lit import devices
-from resnet_lit.schema import Trainer
+from resnet_lit.sections import Trainer
 from resnet_lit.typed import ConfigError
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from resnet_lit.models.resnet import ResNet
 from resnet_lit.network import build_network, check_smallest_batch, count_parameters
-from resnet_lit.schema import Model
+from resnet_lit.sections import Model
 from resnet_lit.typed import ConfigError
 
 OWN = """

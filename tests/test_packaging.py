@@ -83,7 +83,7 @@ def test_the_schema_names_lightnings_own_arguments() -> None:
     from lightning import Trainer
 
     from resnet_lit.reserved import OWNED
-    from resnet_lit.schema import Trainer as Ours
+    from resnet_lit.sections import Trainer as Ours
     from resnet_lit.typed import keys_of
 
     theirs = set(inspect.signature(Trainer).parameters)

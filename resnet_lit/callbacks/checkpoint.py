@@ -21,7 +21,7 @@ from resnet_lit.callbacks.timing import Timing
 from resnet_lit.checkpoints import BEST, LAST, WholeFiles, write
 from resnet_lit.durable import sync
 from resnet_lit.record import checksum
-from resnet_lit.schema import CHECKPOINT_SPACING
+from resnet_lit.sections import CHECKPOINT_SPACING
 
 
 class Checkpoints(Checkpoint):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from resnet_lit.data.errors import DataError
 
 if TYPE_CHECKING:
-    from resnet_lit.schema import Data
+    from resnet_lit.sections import Data
 
 log = logging.getLogger("resnet_lit")
 

@@ -10,9 +10,10 @@ from torch import nn
 from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from resnet_lit import schema
 from resnet_lit.plugins import locate, parameters_of
 from resnet_lit.run_name import shipped_args
+from resnet_lit.sections import Optimizer as OptimizerConfig
+from resnet_lit.sections import Scheduler as SchedulerConfig
 from resnet_lit.typed import ConfigError, flatten, spelled
 
 
@@ -31,7 +32,7 @@ def parameter_groups(network: nn.Module, weight_decay: float, decay: str) -> lis
     return [group for group in groups if group["params"]]
 
 
-def build_optimizer(network: nn.Module, optimizer: schema.Optimizer, *, fused: bool = True) -> Optimizer:
+def build_optimizer(network: nn.Module, optimizer: OptimizerConfig, *, fused: bool = True) -> Optimizer:
     """The optimizer of a config over a network's parameters, called with what its class takes of lr, weight_decay and momentum.
 
     fused: one pass over all parameters where the class has it and `optimizer.args` says nothing of it: two to three times as
@@ -78,7 +79,7 @@ def switch(optimizer: Optimizer, mode: str) -> None:
         getattr(optimizer, mode)()
 
 
-def unused_values(optimizer: schema.Optimizer) -> dict[str, Any]:
+def unused_values(optimizer: OptimizerConfig) -> dict[str, Any]:
     """What a config sets that the optimizer's class does not take, by dotted key: the run trains without it."""
     takes = parameters_of(locate(optimizer.target, "optimizer._target_"))
     if takes is None:
@@ -105,7 +106,7 @@ def _in_a_line(error: Exception, args: dict[str, Any]) -> str:
     return line if text is None else f"{line} (args.{text[0]} holds the text '{text[1]}': ${{oc.decode:…}} makes it a number)"
 
 
-def _wanted(optimizer: schema.Optimizer) -> dict[str, Any]:
+def _wanted(optimizer: OptimizerConfig) -> dict[str, Any]:
     """lr, weight_decay, and momentum and nesterov where they are set."""
     wanted: dict[str, Any] = {"lr": optimizer.lr, "weight_decay": optimizer.weight_decay}
     if optimizer.momentum is not None:
@@ -115,7 +116,7 @@ def _wanted(optimizer: schema.Optimizer) -> dict[str, Any]:
     return wanted
 
 
-def build_scheduler(optimizer: Optimizer, scheduler: schema.Scheduler, *, epochs: float, steps_per_epoch: int) -> dict[str, Any]:
+def build_scheduler(optimizer: Optimizer, scheduler: SchedulerConfig, *, epochs: float, steps_per_epoch: int) -> dict[str, Any]:
     """The schedule of a config, as Lightning's lr_scheduler config.
 
     epochs: the run's length, fractional where max_steps ends it; `scheduler.epochs` replaces it. Raises ConfigError.
@@ -157,7 +158,7 @@ def build_scheduler(optimizer: Optimizer, scheduler: schema.Scheduler, *, epochs
     return {**entry, "scheduler": LambdaLR(optimizer, factor)}
 
 
-def _torch_scheduler(kind: type, optimizer: Optimizer, scheduler: schema.Scheduler) -> dict[str, Any]:
+def _torch_scheduler(kind: type, optimizer: Optimizer, scheduler: SchedulerConfig) -> dict[str, Any]:
     if not issubclass(kind, LRScheduler):
         raise ConfigError(f"scheduler._target_={scheduler.target}: must be a function (epoch, epochs) or a torch scheduler class")
     if scheduler.warmup_epochs:

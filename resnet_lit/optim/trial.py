@@ -7,15 +7,15 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from resnet_lit import schema
 from resnet_lit.optim.build import build_optimizer, switch
+from resnet_lit.sections import Optimizer
 from resnet_lit.typed import ConfigError
 
 KNOWN = ("torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW")  # of the package's own configs
 TRIED = 2  # images: BatchNorm takes no less
 
 
-def try_step(network: nn.Module, optimizer: schema.Optimizer, shape: tuple[int, int, int]) -> None:
+def try_step(network: nn.Module, optimizer: Optimizer, shape: tuple[int, int, int]) -> None:
     """Make one step on a copy of the network with black images of `shape`, (C, H, W), as Lightning makes it: with a closure.
 
     Weights and the state of the random numbers stay. Raises ConfigError, one line, with what the optimizer raises.

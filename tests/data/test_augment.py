@@ -134,7 +134,7 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
 
 def test_an_own_augmentation_is_tried_before_the_run(tmp_path, monkeypatch) -> None:
     from resnet_lit.datamodule import build_augment
-    from resnet_lit.schema import Augment as Settings
+    from resnet_lit.sections import Augment as Settings
     from resnet_lit.typed import ConfigError
 
     (tmp_path / "own_augment.py").write_text(

@@ -15,7 +15,7 @@ from torch import nn
 from resnet_lit.config import load
 from resnet_lit.models.resnet import ResNet
 from resnet_lit.optim.build import build_optimizer, build_scheduler, parameter_groups, unused_values
-from resnet_lit.schema import Optimizer, Scheduler
+from resnet_lit.sections import Optimizer, Scheduler
 from resnet_lit.typed import ConfigError
 
 COSINE = "resnet_lit.optim.schedules.cosine"

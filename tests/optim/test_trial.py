@@ -10,7 +10,7 @@ from torch import nn
 
 from resnet_lit.optim.build import build_optimizer
 from resnet_lit.optim.trial import try_step
-from resnet_lit.schema import Optimizer
+from resnet_lit.sections import Optimizer
 from resnet_lit.typed import ConfigError
 
 OWN = """
@@ -42,7 +42,6 @@ def made(params, lr):
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_optimizers.py").write_text(OWN)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(__import__("sys").modules, "own_optimizers", raising=False)
 
 
 def network() -> nn.Module:
