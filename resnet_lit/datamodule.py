@@ -74,6 +74,7 @@ class ImageData(LightningDataModule):
 
     protocol=holdout: `val_dataloader` yields the validation part that the data bring along, else held-out training images;
     `test_dataloader` the test set, read once, at the end.
+    protocol=final: all training images train, and `val_dataloader` yields nothing.
     protocol=paper: all training images train, and `val_dataloader` yields the test set, after every epoch.
 
     Batches are (images (N, C, H, W) uint8, targets (N,) int64). Raises DataError, and ConfigError for sizes that do not fit.
@@ -135,7 +136,11 @@ class ImageData(LightningDataModule):
             )
             found.append(f"data: {folder}/ chooses the epoch ({n:,} images); {rest}")
         elif folder is not None:
-            why = "data.validation=0" if self.config.protocol == "holdout" else "protocol=paper chooses on the test set"
+            why = {
+                "holdout": "data.validation=0",
+                "final": "protocol=final chooses nothing",
+                "paper": "protocol=paper chooses on the test set",
+            }[self.config.protocol]
             found.append(f"data: {folder}/ is not used: {why}")
         if self.config.data.test_fraction != Data.test_fraction and self.source.test_origin == "given":
             found.append(f"data: data.test_fraction={self.config.data.test_fraction:g} is not used: the data have a test part")

@@ -65,11 +65,11 @@ def measure(
         _write_outputs(trainer, module, data, metrics, folder)
         step = trainer.global_step
         test = {name: results[name] for name in ("test/loss", "test/accuracy")}
-        holdout = data.config.protocol == "holdout"  # under protocol=paper they are a curve already
-        if holdout:
+        is_new = data.config.protocol != "paper"  # there they are a curve already
+        if is_new:
             metrics.append({"step": step, "epoch": trainer.current_epoch, **test})
         for logger in trainer.loggers:
-            if holdout:
+            if is_new:
                 logger.log_metrics(test, step)
             if isinstance(logger, RunLogger):
                 logger.finish({f"result/{name}": results[name] for name in RESULTS if name in results}, step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EarlyStopping
 
 from resnet_lit.schema import Config
 from resnet_lit.typed import ConfigError
@@ -25,6 +26,11 @@ def check_monitors(
     missing = why_no_validation(config, images, batches, epochs)
     own = any(not type(callback).__module__.startswith(("lightning.", "pytorch_lightning.")) for callback in callbacks)
     names = [name for name, entry in config.callbacks.items() if entry is not None]
+    for name, callback in zip(names, callbacks, strict=True):
+        if config.protocol == "final" and isinstance(callback, EarlyStopping):
+            raise ConfigError(
+                f"callbacks.{name}: stops early, and protocol=final trains to the end (leave it out, or use protocol=holdout)"
+            )
     further: tuple[str, ...] | None = None if own else ()  # what a callback may watch besides; an own one may log anything
     watched = [
         (f"callbacks.{name}.monitor", str(monitor), further)

@@ -13,6 +13,7 @@ from resnet_lit.schema import Config
 
 CHOICE = {
     "holdout": "validation images choose the epoch, the test set does not",
+    "final": "all training images train, nothing chooses, the last weights read the test set once",
     "paper": "the test set chooses the epoch: its accuracy is optimistic",
 }
 NO_CHOICE = "no validation images, so the last epoch counts"
@@ -29,12 +30,12 @@ def header(config: Config, record: Record, folder: Path, compiled: str | None, s
     where = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in devices.items())
     threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
     how = f"compiled (compile={compiled})" if compiled else "eager (not compiled)"
-    holds_out = config.protocol == "paper" or sizes["validation"]
+    chooses = config.protocol != "holdout" or sizes["validation"]
     lines = {
         "model": f"{config.model.name}: {model['parameters']:,} parameters{macs}",
         "data": f"{data['variant']}: {parts} images",
         "training": f"{_length(config)}, batches of {config.data.batch_size}, {config.optimizer.name}, {config.scheduler.name}",
-        "protocol": f"{config.protocol}: {CHOICE[config.protocol] if holds_out else NO_CHOICE}",
+        "protocol": f"{config.protocol}: {CHOICE[config.protocol] if chooses else NO_CHOICE}",
         "device": f"{where}, {threads}, {how}",
         "record": f"{folder}",
     }

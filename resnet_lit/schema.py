@@ -30,9 +30,10 @@ class Config:
         None, "the readable part of the run's folder; null: what differs from the experiment", result=False
     )
     seed: int = setting(0, "seed of weights, order, augmentation and dropout", least=0, most=2**32 - 1)
-    protocol: Literal["holdout", "paper"] = setting(
+    protocol: Literal["holdout", "paper", "final"] = setting(
         "holdout",
         "holdout: a validation part chooses, the test set is read once, at the end; "
+        "final: all training images train, nothing chooses, the last weights read the test set once; "
         "paper: the test set is read after every epoch and chooses the epoch",
     )
     deterministic: bool = setting(False, "equal weights from run to run on one machine at equal threads")
@@ -81,7 +82,7 @@ class Config:
     @property
     def validation(self) -> int | None:
         """Images held out of the training set; None: the default of the data (5,000 of CIFAR-10)."""
-        return 0 if self.protocol == "paper" else self.data.validation
+        return self.data.validation if self.protocol == "holdout" else 0
 
 
 def architecture(model: Model, num_classes: int | None = None, image_size: int = 32, in_channels: int = 3) -> cost.Architecture:
@@ -133,6 +134,8 @@ def from_mapping(values: Mapping[str, Any]) -> Config:
 def _check(config: Config) -> None:
     """What concerns several values at once."""
     model, data, augment, optimizer, trainer = config.model, config.data, config.augment, config.optimizer, config.trainer
+    scheduler = config.scheduler
+    scheduler = config.scheduler
     if model.target == RESNET:
         if not model.blocks or not model.channels:
             raise ConfigError("model.blocks, model.channels: a ResNet needs both (try model=model4)")
@@ -147,10 +150,16 @@ def _check(config: Config) -> None:
             raise ConfigError(str(error)) from error
     if config.weights_head is not None and config.weights is None:
         raise ConfigError("weights_head=new: says what of weights=<checkpoint> is loaded; give both, or leave it out")
-    if config.protocol == "paper" and data.validation:
+    if config.protocol != "holdout" and data.validation:
+        chooses = "chooses on the test set" if config.protocol == "paper" else "chooses nothing"
         raise ConfigError(
-            f"data.validation={data.validation}: protocol=paper trains on all training images and chooses on the test set; "
+            f"data.validation={data.validation}: protocol={config.protocol} trains on all training images and {chooses}; "
             "leave it out, or use protocol=holdout"
+        )
+    if config.protocol == "final" and scheduler.target.endswith(".ReduceLROnPlateau"):
+        raise ConfigError(
+            f"scheduler._target_={scheduler.target}: watches a validation, and protocol=final has none (try scheduler=cosine, or "
+            "protocol=holdout)"
         )
     if data.image_size is not None and data.name != "folder":
         raise ConfigError(f"data.image_size={data.image_size}: only data=folder is resized (data={data.name} is 32x32)")
@@ -205,7 +214,11 @@ def _check(config: Config) -> None:
                 raise ConfigError(f"{group}.{name}: needs _target_, the import path of a class")
             monitor = str(entry.get("monitor", ""))
             if monitor.startswith("val/") and config.validation == 0:
-                better = f"{group}.{name}.monitor=test/{monitor[4:]}" if config.protocol == "paper" else "data.validation=5000"
+                better = {
+                    "paper": f"{group}.{name}.monitor=test/{monitor[4:]}",
+                    "final": "protocol=holdout",
+                    "holdout": "data.validation=5000",
+                }[config.protocol]
                 raise ConfigError(f"{group}.{name}.monitor={monitor}: nothing is held out to measure it (try {better})")
 
 

@@ -61,7 +61,7 @@ REFUSED = {
     "model.channels=[128,256,512,1024]": "model.max_parameters=5000000: the model has 19,883,146 trainable parameters",
     "trainer.logger=x": "trainer.logger: belongs to resnet_lit: use logger=tensorboard or logger=none",
     "++trainer.fast_dev_rum=true": "trainer.fast_dev_rum: unknown key: did you mean trainer.fast_dev_run?",
-    "protocol=papr": "protocol=papr: must be one of holdout, paper (try protocol=holdout)",
+    "protocol=papr": "protocol=papr: must be one of holdout, paper, final (try protocol=holdout)",
     "optimizer.args.foo=1": "optimizer.args.foo is new in this config: add it with a plus, +optimizer.args.foo=1",
     "augment.blur_kernel=4": "augment.blur_kernel=4: must be odd (try augment.blur_kernel=3)",
     "~optimizer": "optimizer: must not be left out",
@@ -137,6 +137,12 @@ def test_a_key_that_cannot_be_combined_is_named() -> None:
         load("optimizer=adam", "optimizer.momentum=0.9")
     with pytest.raises(ConfigError, match=r"early_stopping\.monitor=val/accuracy: nothing is held out .*monitor=test/accuracy"):
         load("protocol=paper", "callbacks=early_stopping")
+    with pytest.raises(ConfigError, match=r"data\.validation=5000: protocol=final trains on all .* and chooses nothing"):
+        load("protocol=final", "data.validation=5000")
+    with pytest.raises(ConfigError, match=r"early_stopping\.monitor=val/accuracy: nothing is held out .*try protocol=holdout"):
+        load("protocol=final", "callbacks=early_stopping")
+    with pytest.raises(ConfigError, match=r"ReduceLROnPlateau: watches a validation, and protocol=final has none"):
+        load("protocol=final", "scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau")
     with pytest.raises(ConfigError, match=r"does not say how long the schedule is"):
         load("trainer.max_epochs=null", "trainer.max_time=00:01:00:00")
     with pytest.raises(ConfigError, match=r"^\+cell=model4_adam \+experiment=model1: a cell has its own experiment; leave one"):

@@ -14,6 +14,7 @@ from tests_support import TINY, files_of, image_tree, start, tensors_equal
 from resnet_lit.callbacks.timing import EPOCHS, PARTS
 from resnet_lit.record import is_whole, read
 from resnet_lit.run import FolderError, run
+from resnet_lit.typed import ConfigError
 
 pytestmark = pytest.mark.slow
 
@@ -211,13 +212,19 @@ def test_protocol_paper_chooses_on_the_test_set_and_says_so(tmp_path) -> None:
     assert record["metrics"]["test/accuracy_last"] == pytest.approx(rows[-1], abs=1e-6)
 
 
-def test_without_validation_the_last_weights_are_the_result(tmp_path) -> None:
+def test_protocol_final_trains_on_everything_and_reads_the_test_set_once(tmp_path) -> None:
     from resnet_lit.config import load
 
-    record = run(load(*TINY, "data.validation=0", "trainer.max_epochs=1"), tmp_path / "run")
-    assert record["best"]["chosen_on"] is None
+    record = run(load(*TINY, "protocol=final", "trainer.max_epochs=2"), tmp_path / "run")
+    assert record["best"] == {"epoch": 2, "step": record["steps"], "chosen_on": None}
+    assert record["data"]["sizes"]["validation"] == 0
     assert record["metrics"]["test/accuracy"] == record["metrics"]["test/accuracy_last"]
     assert "val/accuracy" not in record["metrics"]
+    rows = [row for row in csv.DictReader((tmp_path / "run" / "metrics.csv").open()) if row["test/accuracy"]]
+    assert [int(row["step"]) for row in rows] == [record["steps"]]
+    stops = ("+callbacks.stop._target_=lightning.pytorch.callbacks.EarlyStopping", "+callbacks.stop.monitor=train/loss")
+    with pytest.raises(ConfigError, match=r"^callbacks\.stop: stops early, and protocol=final trains to the end"):
+        run(load(*TINY, "protocol=final", *stops), tmp_path / "stops")
 
 
 def test_a_run_that_stops_between_validations_validates_once_at_its_end(tmp_path) -> None:

@@ -133,7 +133,7 @@ def _grid(found: Interaction, prefix: str) -> Chart:
 
 
 def _curves(section: Section, best: Sequence[Cell], prefix: str, label: Names) -> Group:
-    held = "validation" if section.protocol == "holdout" else "test"
+    held = "test" if section.protocol == "paper" else "validation"
     drawn = [(label(cell), cell) for cell in best[:SERIES]]
     crowd = len(drawn) > CROWD
     accuracy, loss, troubles = bands(drawn, (held,) if crowd else (held, "training"))
