@@ -12,7 +12,7 @@ from torch import Tensor
 from resnet_lit.data import sources
 from resnet_lit.data.augment import Augment
 from resnet_lit.data.errors import DataError, Progress
-from resnet_lit.data.loader import BatchLoader
+from resnet_lit.data.loader import BatchLoader, generator
 from resnet_lit.data.paths import request
 from resnet_lit.data.split import limit, split
 from resnet_lit.plugins import locate
@@ -200,6 +200,12 @@ class ImageData(LightningDataModule):
             images, labels = self.arrays(part)
             self._on_device[part] = torch.from_numpy(images).to(self.device), torch.from_numpy(labels).to(self.device)
         return self._on_device[part]
+
+    def sample(self, stream: str, count: int) -> Tensor:
+        """`count` of the training images, or all where there are fewer: (N, C, H, W) uint8, drawn from the seed in `stream`."""
+        order = torch.randperm(len(self.train_indices), generator=generator(self.config.seed, stream, 0))[:count]
+        chosen = np.sort(np.asarray(self.train_indices)[order.numpy()])  # memory-mapped: read in order
+        return torch.from_numpy(self.arrays("train")[0][chosen])
 
     def _loader(self, part: str, indices: Any, **options: Any) -> BatchLoader:
         images, targets = self._part(part)

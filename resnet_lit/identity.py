@@ -17,7 +17,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from resnet_lit.models.cost import has_subsampled
+from resnet_lit.models.architecture import has_subsampled
 from resnet_lit.plugins import locate
 from resnet_lit.run_path import BEST, CHECKPOINTS, run_folder
 from resnet_lit.schema import Config, architecture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from resnet_lit.models.init import whiten
 from resnet_lit.models.resnet import ResNet
 from resnet_lit.plugins import locate, parameters_of
 from resnet_lit.schema import architecture, check_budget
@@ -46,8 +48,28 @@ def build_network(model: Model, num_classes: int, in_channels: int = 3, image_si
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Trainable parameters."""
+    """Parameters, trained or not."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def count_trained(network: nn.Module) -> int:
+    """Those of the parameters that are trained, from the start or later."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def needs_images(model: Model) -> bool:
+    """Whether a new network's initial weights are computed from training images: `initialise_stem`."""
+    return model.target == RESNET and model.stem_init == "whitened"
+
+
+def initialise_stem(network: nn.Module, model: Model, images: Tensor, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Whiten the stem of a new network by a sample of the training images, (N, C, H, W) uint8.
+
+    mean, std: per channel, of pixels in [0, 1], as they are normalized in training.
+    """
+    shape = (1, -1, 1, 1)
+    normalized = (images.float() / 255 - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
+    whiten(network.get_submodule("stem.conv"), normalized, model.stem_init_eps)  # type: ignore[arg-type]
 
 
 def check_smallest_batch(
@@ -129,7 +151,7 @@ def _try(network: nn.Module, model: Model, least: int, classes: int, shape: tupl
         if not outputs.is_floating_point():
             raise ConfigError(f"{key}: gives {outputs.dtype} {when}, must give floating-point logits")
         if train and not outputs.requires_grad:
-            none = "it has no parameter with requires_grad" if count_parameters(network) == 0 else "they carry no gradient"
+            none = "it has no parameter with requires_grad" if count_trained(network) == 0 else "they carry no gradient"
             raise ConfigError(f"{key}: its logits depend on no trainable parameter ({none}): there is nothing to train")
 
 

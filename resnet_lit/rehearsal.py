@@ -277,6 +277,7 @@ def _shortened(config: Config, extent: Extent, batches: int, evaluated: int, epo
     if small and not whole:
         data = dataclasses.replace(data, limit_train=batches * data.batch_size + small)
         batches += 1
+    frozen = config.model.stem_frozen == "always"
     return dataclasses.replace(
         config,
         seed=0,
@@ -286,6 +287,9 @@ def _shortened(config: Config, extent: Extent, batches: int, evaluated: int, epo
         weights_head=None,
         parent=Parent(),
         data=data,
+        model=dataclasses.replace(
+            config.model, stem_frozen="always" if frozen else 0, stem_bias_epochs=None
+        ),  # the dearer epochs
         optimizer=dataclasses.replace(config.optimizer, lr=min(config.optimizer.lr, 1e-6)),
         scheduler=Scheduler(),
         trainer=dataclasses.replace(

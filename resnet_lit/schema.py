@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from resnet_lit.models import cost
+from resnet_lit.models.architecture import Architecture
+from resnet_lit.models.cost import count_parameters
 from resnet_lit.parent import Parent
 from resnet_lit.reserved import OWNED
 from resnet_lit.sections import RESNET, Augment, Budget, Checkpoint, Data, Model, Optimizer, Scheduler, Sweep, Trainer
@@ -85,29 +86,23 @@ class Config:
         return self.data.validation if self.protocol == "holdout" else 0
 
 
-def architecture(model: Model, num_classes: int | None = None, image_size: int = 32, in_channels: int = 3) -> cost.Architecture:
+def architecture(model: Model, num_classes: int | None = None, image_size: int = 32, in_channels: int = 3) -> Architecture:
     """The network of a config as plain numbers, for counting. Raises ValueError where the numbers do not fit together."""
-    return cost.Architecture(
-        blocks=model.blocks,
-        channels=[max(1, round(channels * model.width)) for channels in model.channels],
-        kernels=model.kernels,
-        skip_kernels=model.skip_kernels,
-        strides=model.strides,
-        stem=model.stem,
-        pool=model.pool,
-        block=model.block,
-        dropout=model.dropout,
-        num_classes=model.num_classes or num_classes or 10,
-        in_channels=in_channels,
-        image_size=image_size,
-    )
+    shared = {field.name for field in dataclasses.fields(Architecture)} & {field.name for field in dataclasses.fields(Model)}
+    values = {name: getattr(model, name) for name in shared}
+    values |= {
+        "channels": [max(1, round(channels * model.width)) for channels in model.channels],
+        "stem_frozen": model.stem_frozen == "always",
+        "num_classes": model.num_classes or num_classes or 10,
+    }
+    return Architecture(**values, in_channels=in_channels, image_size=image_size)
 
 
 def check_budget(model: Model, parameters: int) -> None:
-    """Refuse a network with more trainable parameters than `model.max_parameters`."""
+    """Refuse a network with more parameters, trained or not, than `model.max_parameters`."""
     if model.max_parameters is not None and parameters > model.max_parameters:
         raise ConfigError(
-            f"model.max_parameters={model.max_parameters}: the model has {parameters:,} trainable parameters, over the budget of "
+            f"model.max_parameters={model.max_parameters}: the model has {parameters:,} parameters, over the budget of "
             f"{model.max_parameters:,} (use fewer channels or blocks, or model.max_parameters=null)"
         )
 
@@ -145,7 +140,7 @@ def _check(config: Config) -> None:
             )
         try:
             size = data.image_size or 32
-            check_budget(model, cost.count_parameters(architecture(model, image_size=size)))
+            check_budget(model, count_parameters(architecture(model, image_size=size)))
         except ValueError as error:
             raise ConfigError(str(error)) from error
     if config.weights_head is not None and config.weights is None:

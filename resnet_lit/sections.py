@@ -29,12 +29,48 @@ class Model:
     kernels: int | tuple[int, ...] = setting(3, "F: convolution kernel, one for all layers or one for each", least=1)
     skip_kernels: int | tuple[int, ...] = setting(1, "K: kernel of the skip convolutions, one or one for each layer", least=1)
     strides: tuple[int, ...] | None = setting(None, "stride of each layer; null: 1, then 2", least=1, example=(1, 2, 2, 2))
-    stem: Literal["3x3", "7x7"] = setting("3x3", "first convolution: 3x3 (CIFAR) or 7x7 with max-pool (ImageNet)")
-    pool: int | None = setting(None, "P: average-pool kernel; null: over all pixels that are left", least=1, example=4)
+    stem: Literal["2x2", "3x3", "7x7"] = setting(
+        "3x3", "first convolution: 2x2 without padding, 3x3 (CIFAR), or 7x7 with max-pool (ImageNet)"
+    )
+    stem_channels: int | None = setting(None, "channels of the stem; null: those of the first layer", least=1, example=24)
+    stem_norm: bool = setting(True, "BatchNorm after the stem's convolution; false: a bias instead")
+    stem_init: Literal["kaiming", "whitened"] = setting(
+        "kaiming", "initial weights of the stem; whitened: filters that decorrelate the patches of 5,000 random training images"
+    )
+    stem_init_eps: float = setting(5e-4, "whitened: added to the variances of the patches", least=0, example=5e-4)
+    stem_frozen: int | Literal["always"] = setting(
+        0, "epochs at the start in which the stem's weight is not trained; always: it never is", least=0, example="always"
+    )
+    stem_bias_epochs: int | None = setting(
+        None, "epochs at the start in which the stem's bias (stem_norm=false) is trained; null: all", least=0, example=3
+    )
+    transition: Literal["strided", "pool"] = setting(
+        "strided",
+        "how a layer with a stride begins: a strided convolution in its first block, or a convolution and max-pool before it",
+    )
+    pool: int | None = setting(
+        None, "P: kernel of the pool before the classifier; null: over all pixels that are left", least=1, example=4
+    )
+    pooling: Literal["average", "max"] = setting("average", "kind of that pool")
     block: Literal["basic", "bottleneck"] = setting("basic", "kind of residual block")
+    squeeze_excitation: int | None = setting(
+        None, "squeeze-and-excitation in every block with this reduction ratio; null: off", least=1, example=16
+    )
+    activation: Literal["relu", "gelu", "silu"] = setting("relu", "the nonlinearity")
+    norm_momentum: float = setting(0.1, "BatchNorm: weight of a new batch in the running statistics", above=0, most=1)
+    norm_eps: float = setting(1e-5, "BatchNorm: added to the variance", above=0)
+    norm_scale: bool = setting(True, "BatchNorm: train its scale; false: it stays 1")
+    init: Literal["kaiming", "dirac"] = setting(
+        "kaiming", "initial weights of the convolutions; dirac: the identity on as many channels as go in"
+    )
+    head_bias: bool = setting(True, "a bias in the classifier")
+    head_std: float | None = setting(
+        None, "standard deviation of the classifier's initial weights; null: torch's own", above=0, example=1.0
+    )
+    logit_scale: float = setting(1.0, "factor of the logits", above=0, example=0.111)
     dropout: float = setting(0.0, "probability of Dropout2d after every BatchNorm2d; 0: off", least=0, below=1, example=0.25)
     num_classes: int | None = setting(None, "classes; null: as many as the data have", least=2, example=10)
-    max_parameters: int | None = setting(None, "budget of trainable parameters; null: none", least=1, result=False)
+    max_parameters: int | None = setting(None, "budget of parameters; null: none", least=1, result=False)
     args: dict[str, Any] = setting({}, "arguments of a class of your own")
 
 

@@ -8,16 +8,19 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from resnet_lit import checkpoints
+from resnet_lit.callbacks.frozen_stem import trains_in_parts
 from resnet_lit.callbacks.tensorboard import TensorBoard
 from resnet_lit.callbacks.timing import NoProfiler
 from resnet_lit.plugins import locate
 from resnet_lit.schema import Config
+from resnet_lit.sections import Trainer as TrainerConfig
 from resnet_lit.typed import ConfigError
 
 
@@ -38,6 +41,8 @@ def build_trainer(config: Config, loggers: list[Logger], callbacks: list[Callbac
 
 
 def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], callbacks: list[Callback], folder: Path) -> Trainer:
+    if trains_in_parts(config.model):
+        values["strategy"] = _finding_unused(config.trainer)
     slurm = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []  # our launcher queues it again
     return Trainer(
         **values,
@@ -51,6 +56,22 @@ def _trainer(config: Config, values: dict[str, Any], loggers: list[Logger], call
         use_distributed_sampler=False,
         enable_autolog_hparams=False,
     )
+
+
+def _finding_unused(trainer: TrainerConfig) -> str:
+    """The strategy where some parameters are trained in some epochs alone: DDP has to expect those without a gradient."""
+    devices = len(trainer.devices) if isinstance(trainer.devices, tuple) else trainer.devices
+    if devices in ("auto", -1):
+        devices = torch.cuda.device_count()
+    if (trainer.num_nodes == 1 and devices in (0, 1)) or "find_unused_parameters_true" in trainer.strategy:
+        return trainer.strategy
+    named = "ddp" if trainer.strategy == "auto" else trainer.strategy
+    if named not in ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook"):
+        raise ConfigError(
+            f"trainer.strategy={named}: cannot train the stem in some epochs alone; leave out model.stem_frozen and "
+            "model.stem_bias_epochs, or use trainer.strategy=ddp"
+        )
+    return f"{named}_find_unused_parameters_true"
 
 
 def build_loggers(config: Config, folder: Path, written: Mapping[str, Any] | None) -> list[Logger]:

@@ -22,6 +22,7 @@ from resnet_lit.allocator import keep_freed_memory
 from resnet_lit.callbacks.best import BestWeights
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.compilation import Compilation, compile_mode
+from resnet_lit.callbacks.frozen_stem import FrozenStem, trains_in_parts
 from resnet_lit.callbacks.images import ShowImages
 from resnet_lit.callbacks.interrupt import Interrupt
 from resnet_lit.callbacks.loggers import RunLogger
@@ -34,9 +35,17 @@ from resnet_lit.callbacks.timing import Timing
 from resnet_lit.datamodule import ImageData
 from resnet_lit.display import Display, Line
 from resnet_lit.models.cost import count_multiply_adds
+from resnet_lit.models.init import WHITENING_IMAGES
 from resnet_lit.module import LitClassifier
 from resnet_lit.monitoring import check_monitors
-from resnet_lit.network import build_network, check_smallest_batch, count_parameters
+from resnet_lit.network import (
+    build_network,
+    check_smallest_batch,
+    count_parameters,
+    count_trained,
+    initialise_stem,
+    needs_images,
+)
 from resnet_lit.opening import header
 from resnet_lit.optim.build import build_optimizer, build_scheduler, unused_values
 from resnet_lit.optim.trial import try_step
@@ -150,9 +159,12 @@ def train(
         raise ConfigError("data.image_size=null: the images are not square (try data.image_size=32)")
     seed_everything(config.seed, verbose=False)
     network = build_network(config.model, len(data.source.classes), channels, size)
+    mean, std = data.normalization
     loaded = None
     if config.weights is not None and start is None:
         loaded = start_from(network, config.weights, new_head=config.weights_head == "new")
+    elif needs_images(config.model) and start is None:
+        initialise_stem(network, config.model, data.sample("stem", WHITENING_IMAGES), mean, std)
     length = run_length(config, len(data.train_indices))
     smallest = smallest_batch(config, len(data.train_indices), length)
     check_smallest_batch(network, smallest, config.data.batch_size, (channels, size, size), max(1, _processes(config)))
@@ -161,9 +173,12 @@ def train(
         same_run.check_data(folder, state, data.source.variant, data.source.hash)
         same_run.check(folder, state, config, outcome, continues=continues)
     outcome["data"] = data.provenance()
-    outcome["model"] = {"parameters": count_parameters(network), "macs": _multiply_adds(config.model, data, channels, size)}
+    outcome["model"] = {
+        "parameters": count_parameters(network),
+        "trained": count_trained(network),
+        "macs": _multiply_adds(config.model, data, channels, size),
+    }
 
-    mean, std = data.normalization
     content = {
         "config": to_mapping(config),
         "identity": outcome["identity"],
@@ -205,6 +220,7 @@ def train(
     )
     mode = state["resnet_lit"]["compile"] if state is not None else compile_mode(config, length.steps)
     compilation = Compilation(mode, config, (channels, size, size), timing, display)
+    frozen = [FrozenStem(config.model)] if trains_in_parts(config.model) else []
     written = state["written"] if state is not None else None
     loggers = build_loggers(config, folder, written if resumed else None)
     mine = [*watching, *own_callbacks]
@@ -222,7 +238,7 @@ def train(
     trainer = build_trainer(
         config,
         loggers,
-        [chooser, OptimizerMode(), timing, compilation, metrics, ShowImages(), *mine, saver],
+        [chooser, OptimizerMode(), timing, *frozen, compilation, metrics, ShowImages(), *mine, saver],
         folder,
     )
     if config.trainer.sync_batchnorm and trainer.strategy.root_device.type == "cpu":

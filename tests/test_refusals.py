@@ -58,7 +58,7 @@ REFUSED = {
     "model.blocks=[1,2]": "model.blocks has 2 values but model.channels has 4: give one per layer",
     "model.pool=9": "model.pool=9: only 4x4 pixels are left before it (try model.pool=4)",
     "model.strides=[4,4,4,4]": "model.strides=[4,4,4,4]: only 2x2 pixels are left",
-    "model.channels=[128,256,512,1024]": "model.max_parameters=5000000: the model has 19,883,146 trainable parameters",
+    "model.channels=[128,256,512,1024]": "model.max_parameters=5000000: the model has 19,883,146 parameters",
     "trainer.logger=x": "trainer.logger: belongs to resnet_lit: use logger=tensorboard or logger=none",
     "++trainer.fast_dev_rum=true": "trainer.fast_dev_rum: unknown key: did you mean trainer.fast_dev_run?",
     "protocol=papr": "protocol=papr: must be one of holdout, paper, final (try protocol=holdout)",

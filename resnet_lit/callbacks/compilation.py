@@ -31,7 +31,8 @@ class Compilation(Callback):
 
     Both are tried on black images, so that what does not compile here is one warning and an eager run, and so that the time is
     known apart. The trial leaves weights, statistics and random states as they were. `mode` is what the run uses in the end;
-    checkpoints hold it, and a resumed run uses it again.
+    checkpoints hold it, and a resumed run uses it again. Where other parameters are trained from an epoch on (FrozenStem), the
+    network is compiled for them when that epoch starts.
     """
 
     def __init__(
@@ -41,13 +42,19 @@ class Compilation(Callback):
         self.batch_size, self.inference_mode = config.data.batch_size, config.trainer.inference_mode
         self.image_shape = image_shape
         self.timing, self.display = timing, display
+        self._trained: list[bool] | None = None  # which parameters, when it was compiled
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, LitClassifier)
-        if self.mode is not None:
+        trained = [parameter.requires_grad for parameter in pl_module.parameters()]
+        if self.mode is not None and trained != self._trained:
+            self._trained = trained
             with self.timing.during("compile"), self.display.during("compiling the network (up to two minutes, once per run)"):
                 self._compile(trainer, pl_module)
         pl_module.content["compile"] = self.mode
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.on_fit_start(trainer, pl_module)
 
     def _compile(self, trainer: Trainer, module: LitClassifier) -> None:
         log.info("compiling the network (compile=%s): up to two minutes, once per run", self.mode, extra=SHOWN_BY_BAR)

@@ -1,8 +1,9 @@
-"""The network: stem, residual layers, average pool, one linear layer.
+"""The network: stem, residual layers, pool, one linear layer.
 
 Sources: He et al. 2015, "Deep Residual Learning for Image Recognition" (arXiv:1512.03385), for the network and its
 blocks; "Residual Network Design" (Shandilya et al.) for its knobs, the letters B, C, F, K and P. With B = 2,2,2,2 and
-C = 64,128,256,512 it is ResNet-18; with the 7x7 stem it computes what torchvision's does.
+C = 64,128,256,512 it is ResNet-18; with the 7x7 stem it computes what torchvision's does. The 2x2 stem and transitions that
+pool are those of airbench94 (https://github.com/KellerJordan/cifar10-airbench).
 
     model = ResNet([2, 1, 1, 1], [64, 128, 256, 512])     # the paper's model 4: 4,977,226 parameters
     logits = model(images)                                # (N, 3, 32, 32) -> (N, 10)
@@ -11,85 +12,51 @@ C = 64,128,256,512 it is ResNet-18; with the 7x7 stem it computes what torchvisi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any
 
 from torch import Tensor, nn
 
-from resnet_lit.models.blocks import BasicBlock, Bottleneck, conv_bn
-from resnet_lit.models.cost import Architecture
+from resnet_lit.models.architecture import Architecture
+from resnet_lit.models.blocks import BasicBlock, Bottleneck, stem, transition
+from resnet_lit.models.init import initialise
 
 BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+POOLS = {"average": (nn.AdaptiveAvgPool2d, nn.AvgPool2d), "max": (nn.AdaptiveMaxPool2d, nn.MaxPool2d)}
 
 
 class ResNet(nn.Module):
     """(N, in_channels, H, W) float images -> (N, num_classes) logits.
 
-    blocks: B, residual blocks in each layer; channels: C, of each layer; kernels: F, one or one per layer;
-    skip_kernels: K, the same; strides: of each layer, None for 1, then 2; stem: "3x3" (CIFAR) or "7x7" with max-pool
-    (ImageNet); pool: P, None to average over all pixels that are left; block: "basic" or "bottleneck"; dropout:
-    probability of Dropout2d after every BatchNorm2d; image_size: pixels a side, which fix the size of the linear layer
-    where pool is a number (with None, images of any size pass). Raises ValueError where the numbers make no network.
+    blocks: B, residual blocks in each layer; channels: C, of each layer; options: the other fields of
+    `models.architecture.Architecture`, by name. Where its `pool` is None, images of any size pass; else its `image_size`, pixels
+    a side, fixes the size of the linear layer. Raises ValueError where the numbers make no network.
     """
 
-    def __init__(
-        self,
-        blocks: Sequence[int],
-        channels: Sequence[int],
-        *,
-        num_classes: int = 10,
-        kernels: int | Sequence[int] = 3,
-        skip_kernels: int | Sequence[int] = 1,
-        strides: Sequence[int] | None = None,
-        stem: Literal["3x3", "7x7"] = "3x3",
-        pool: int | None = None,
-        block: Literal["basic", "bottleneck"] = "basic",
-        dropout: float = 0.0,
-        in_channels: int = 3,
-        image_size: int = 32,
-    ) -> None:
+    def __init__(self, blocks: Sequence[int], channels: Sequence[int], **options: Any) -> None:
         super().__init__()
-        self.architecture = Architecture(
-            blocks=blocks,
-            channels=channels,
-            kernels=kernels,
-            skip_kernels=skip_kernels,
-            strides=strides,
-            stem=stem,
-            pool=pool,
-            block=block,
-            dropout=dropout,
-            num_classes=num_classes,
-            in_channels=in_channels,
-            image_size=image_size,
-        )
-        width = self.architecture.channels[0]  # channels between two blocks
-        kernel, stride = (3, 1) if stem == "3x3" else (7, 2)
-        self.stem = conv_bn(in_channels, width, kernel, stride, dropout)
-        self.stem.add_module("relu", nn.ReLU(inplace=True))
-        if stem == "7x7":
-            self.stem.add_module("pool", nn.MaxPool2d(3, stride=2, padding=1))
-
+        self.architecture = a = Architecture(blocks, channels, **options)
+        self.stem = stem(a)
         self.layers = nn.Sequential()
-        for layer in self.architecture.residual_layers:
+        width = a.stem_outputs  # channels between two blocks
+        for layer in a.residual_layers:
             residual_layer = nn.Sequential()
+            if layer.pool > 1:
+                residual_layer.add_module("transition", transition(width, layer, a))
+                width = layer.outputs
             for i in range(layer.blocks):
-                stride = layer.stride if i == 0 else 1
-                numbers = (layer.channels, layer.kernel, layer.skip_kernel, stride, dropout)
-                residual_layer.append(BLOCKS[block](width, *numbers))
-                width = layer.channels * self.architecture.expansion
+                residual_layer.add_module(str(i), BLOCKS[a.block](width, layer, layer.stride if i == 0 else 1, a))
+                width = layer.outputs
             self.layers.append(residual_layer)
 
-        self.pool = nn.AdaptiveAvgPool2d(1) if pool is None else nn.AvgPool2d(pool)
-        self.fc = nn.Linear(self.architecture.features, num_classes)
-
-        # He et al. 2015, "Delving Deep into Rectifiers": keeps the variance of the gradients from layer to layer.
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        over_all_pixels, over_squares = POOLS[a.pooling]
+        self.pool = over_all_pixels(1) if a.pool is None else over_squares(a.pool)
+        self.fc = nn.Linear(a.features, a.num_classes, bias=a.head_bias)
+        initialise(self, a)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stem(images)  # (N, C_1, H, W), or a quarter of H and W after the 7x7 stem
+        x = self.stem(images)  # (N, stem_outputs, H, W), or a quarter of H and W after the 7x7 stem
         x = self.layers(x)  # (N, C_last * expansion, H / 8, W / 8) after four layers
         x = self.pool(x)  # (N, C_last * expansion, 1, 1), or more pixels where P is less than what is left
         logits: Tensor = self.fc(x.flatten(1))
-        return logits
+        scale = self.architecture.logit_scale
+        return logits if scale == 1 else logits * scale

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from resnet_lit import formatting, paper
-from resnet_lit.models.cost import Architecture, count_parameters
+from resnet_lit.models.architecture import Architecture
+from resnet_lit.models.cost import count_parameters
 from resnet_lit.reporting.analysis import optimism
 from resnet_lit.reporting.cells import Cell, Section
 from resnet_lit.reporting.contents import Audit, OrderClaim

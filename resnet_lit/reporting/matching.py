@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from resnet_lit import paper
-from resnet_lit.models.cost import Architecture
+from resnet_lit.models.architecture import Architecture
 from resnet_lit.reporting.cells import Cell, Section
 from resnet_lit.reporting.runs import neutral
 

@@ -196,7 +196,7 @@ GOOD = {"blocks": (2, 2, 2, 2), "channels": STOCK}
         ({"num_classes": 0}, "model.num_classes=0: must be a whole number, at least 1 (try model.num_classes=10)"),
         ({"in_channels": -3}, "in_channels=-3: must be a whole number, at least 1 (try in_channels=3)"),
         ({"image_size": 0}, "data.image_size=0: must be a whole number, at least 1 (try data.image_size=32)"),
-        ({"stem": "5x5"}, "model.stem=5x5: must be 3x3 or 7x7 (try model.stem=3x3)"),
+        ({"stem": "5x5"}, "model.stem=5x5: must be 2x2, 3x3 or 7x7 (try model.stem=3x3)"),
         ({"block": "wide"}, "model.block=wide: must be basic or bottleneck (try model.block=basic)"),
         ({"dropout": 1.0}, "model.dropout=1: must be at least 0 and below 1 (try model.dropout=0.25)"),
         ({"dropout": -0.1}, "model.dropout=-0.1: must be at least 0 and below 1 (try model.dropout=0.25)"),
