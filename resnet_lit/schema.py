@@ -132,17 +132,7 @@ def _check(config: Config) -> None:
     scheduler = config.scheduler
     scheduler = config.scheduler
     if model.target == RESNET:
-        if not model.blocks or not model.channels:
-            raise ConfigError("model.blocks, model.channels: a ResNet needs both (try model=model4)")
-        if model.args:
-            raise ConfigError(
-                "model.args: for a class of your own (model._target_); a ResNet has model.blocks, model.channels, …"
-            )
-        try:
-            size = data.image_size or 32
-            check_budget(model, count_parameters(architecture(model, image_size=size)))
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        _check_resnet(model, data.image_size or 32)
     if config.weights_head is not None and config.weights is None:
         raise ConfigError("weights_head=new: says what of weights=<checkpoint> is loaded; give both, or leave it out")
     if config.protocol != "holdout" and data.validation:
@@ -215,6 +205,26 @@ def _check(config: Config) -> None:
                     "holdout": "data.validation=5000",
                 }[config.protocol]
                 raise ConfigError(f"{group}.{name}.monitor={monitor}: nothing is held out to measure it (try {better})")
+
+
+def _check_resnet(model: Model, image_size: int) -> None:
+    """What concerns several values of the network at once."""
+    if not model.blocks or not model.channels:
+        raise ConfigError("model.blocks, model.channels: a ResNet needs both (try model=model4)")
+    if model.args:
+        raise ConfigError("model.args: for a class of your own (model._target_); a ResNet has model.blocks, model.channels, …")
+    try:
+        plain = architecture(model, image_size=image_size)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if model.stem_init == "whitened" and plain.stem_outputs < 2:
+        raise ConfigError(f"model.stem_init=whitened: needs two channels at least, the stem has {plain.stem_outputs}")
+    if model.stem_bias_epochs is not None and model.stem_norm:
+        raise ConfigError(
+            f"model.stem_bias_epochs={model.stem_bias_epochs}: the stem has no bias of its own beside BatchNorm "
+            "(try model.stem_norm=false)"
+        )
+    check_budget(model, count_parameters(plain))
 
 
 def to_mapping(config: Config) -> dict[str, Any]:
