@@ -15,7 +15,7 @@ from typing import Any
 
 from resnet_lit.formatting import duration
 from resnet_lit.schema import Config
-from resnet_lit.sections import CHECKPOINT_SPACING
+from resnet_lit.sections import CHECKPOINT_SPACING, MUON
 from resnet_lit.typed import flatten
 
 # The interval. Steps are timed in bursts, and the run is taken for one more burst: t(0.95, 4 degrees) * s * sqrt(1 + 1/5) on
@@ -51,7 +51,8 @@ _SAME_PACE_GROUPS = ("parent.", "scheduler.", "checkpoint.", "budget.", "sweep."
 _ON_OR_OFF = ("model.dropout", "optimizer.momentum", "optimizer.weight_decay")  # the amount costs nothing
 _FREE_OF_OPTIMIZER = ("optimizer.name", "optimizer.lr")
 # Optimizers whose step does the same work whatever the network has computed: they are timed apart from it.
-PLAIN_OPTIMIZERS = frozenset(f"torch.optim.{name}" for name in ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad"))
+_OF_TORCH = ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad")
+PLAIN_OPTIMIZERS = frozenset((*(f"torch.optim.{name}" for name in _OF_TORCH), MUON))
 
 
 def pace_key(config: Config) -> str:
@@ -259,8 +260,9 @@ def disk(config: Config, last: int, best: int, rest: int) -> tuple[int, int]:
 def estimated_disk(config: Config, parameters: int) -> tuple[int, int]:
     """`disk` of a run of which no more is known than its config and its trainable parameters."""
     numbers = OPTIMIZER_NUMBERS
-    if config.optimizer.target == "torch.optim.SGD":
+    if config.optimizer.target in ("torch.optim.SGD", MUON):
         numbers = 1 if config.optimizer.momentum else 0
+    numbers += config.averaging.method != "none"
     best = parameters * BYTES_PER_NUMBER if config.validation != 0 or config.protocol == "paper" else 0
     return disk(config, parameters * BYTES_PER_NUMBER * (1 + numbers) + best, best, REST_BYTES)
 

@@ -14,10 +14,11 @@ from typing import Any, Literal
 
 from resnet_lit.models.architecture import Architecture
 from resnet_lit.models.cost import count_parameters
+from resnet_lit.optim.rules import rules_of
 from resnet_lit.parent import Parent
 from resnet_lit.reserved import OWNED
-from resnet_lit.sections import RESNET, Augment, Budget, Checkpoint, Data, Model, Optimizer, Scheduler, Sweep, Trainer
-from resnet_lit.typed import ConfigError, build, plain, section, setting
+from resnet_lit.sections import RESNET, Augment, Averaging, Budget, Checkpoint, Data, Model, Optimizer, Scheduler, Sweep, Trainer
+from resnet_lit.typed import ConfigError, build, plain, section, setting, show
 
 NAME_LENGTH = 200  # bytes of an experiment's name: a file name holds 255
 
@@ -67,6 +68,7 @@ class Config:
     augment: Augment = section(Augment)
     optimizer: Optimizer = section(Optimizer)
     scheduler: Scheduler = section(Scheduler)
+    averaging: Averaging = section(Averaging)
     trainer: Trainer = section(Trainer)
     callbacks: dict[str, Any] = setting({}, "further Lightning callbacks: a name, its _target_ and arguments")
     logger: dict[str, Any] = setting({}, "Lightning loggers: a name, its _target_ and arguments", result=False)
@@ -158,6 +160,8 @@ def _check(config: Config) -> None:
         raise ConfigError(f"optimizer.momentum={optimizer.momentum:g}: Adam has none (use optimizer.args.betas=[0.9,0.999])")
     if optimizer.nesterov and not optimizer.momentum:
         raise ConfigError("optimizer.nesterov=true: needs momentum (try optimizer.momentum=0.9)")
+    rules_of(optimizer.groups)
+    _check_averaging(config.averaging, trainer)
     if trainer.max_epochs is None and trainer.max_steps < 0 and trainer.max_time is None:
         raise ConfigError("trainer.max_epochs=null: give trainer.max_steps or trainer.max_time instead")
     if (
@@ -225,6 +229,23 @@ def _check_resnet(model: Model, image_size: int) -> None:
             "(try model.stem_norm=false)"
         )
     check_budget(model, count_parameters(plain))
+
+
+def _check_averaging(averaging: Averaging, trainer: Trainer) -> None:
+    """Refuse values that the method makes nothing of."""
+    method = averaging.method
+    used = {"none": (), "ema": ("decay", "every_steps", "warmup"), "lookahead": ("decay", "every_steps", "power")}[method]
+    for key in ("decay", "every_steps", "warmup", "power"):
+        value, neutral = getattr(averaging, key), getattr(Averaging(), key)
+        if key not in used and value != neutral:
+            raise ConfigError(f"averaging.{key}={show(value)}: is nothing of averaging.method={method} (leave it out)")
+    if method != "none" and averaging.decay == 0:
+        raise ConfigError(f"averaging.decay=0: the average would be the last weights (try averaging={method})")
+    if averaging.power and trainer.max_epochs is None and trainer.max_steps < 0:
+        raise ConfigError(
+            f"averaging.power={averaging.power:g}: grows over the run's length, which trainer.max_time does not say (give "
+            "trainer.max_epochs, or averaging.power=0)"
+        )
 
 
 def to_mapping(config: Config) -> dict[str, Any]:

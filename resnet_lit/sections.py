@@ -13,6 +13,7 @@ from resnet_lit.typed import setting
 
 RESNET = "resnet_lit.models.resnet.ResNet"
 AUGMENT = "resnet_lit.data.augment.Augment"
+MUON = "resnet_lit.optim.muon.Muon"
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,28 @@ class Optimizer:
     nesterov: bool = setting(False, "Nesterov's momentum")
     weight_decay: float = setting(0.0, "L2 penalty", least=0, example=5e-4)
     decay: Literal["all", "weights"] = setting("all", "decay every parameter (the paper), or no biases and no BatchNorm")
+    groups: dict[str, Any] = setting(
+        {},
+        "parameters with values of their own: a kind (conv, linear, head, norm_scale, norm_bias, bias, other) or a pattern of "
+        "names (stem.*), each with lr_multiple, weight_decay, momentum, epochs",
+    )
     args: dict[str, Any] = setting({}, "further arguments of the class")
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """A running average of the weights and of BatchNorm's statistics: evaluated (ema), or where training goes on from (lookahead)."""
+
+    name: str = setting("none", "what it is called", result=False)
+    method: Literal["none", "ema", "lookahead"] = setting("none", "which average")
+    decay: float = setting(
+        0.0, "share of the average that stays at an update; lookahead: at the end of the run", least=0, below=1
+    )
+    every_steps: int = setting(1, "steps between two updates", least=1, example=5)
+    warmup: bool = setting(False, "ema: a lower decay at first, (1 + n) / (10 + n) at the n-th update")
+    power: float = setting(
+        0.0, "lookahead: the decay grows as (step / steps) to this power; 0: it is constant", least=0, example=3
+    )
 
 
 @dataclass(frozen=True)

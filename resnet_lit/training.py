@@ -19,6 +19,7 @@ from torch import nn
 
 from resnet_lit import checkpoints, devices, measure, more_epochs, same_run
 from resnet_lit.allocator import keep_freed_memory
+from resnet_lit.callbacks.averaging import build_averaging
 from resnet_lit.callbacks.best import BestWeights
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.compilation import Compilation, compile_mode
@@ -196,7 +197,9 @@ def train(
         evaluated="test" if config.protocol == "paper" else "val",
         content=content,
     )
-    _, scheduler = _configure(network, config, length)  # a wrong argument is refused now, not after data have been moved about
+    optimizer, scheduler = _configure(
+        network, config, length
+    )  # a wrong argument is refused now, not after data have been moved about
     try_step(network, config.optimizer, (channels, size, size))
     for key, value in unused_values(config.optimizer).items():
         log.warning("%s=%s is not used: %s takes none", key, value, config.optimizer.target)
@@ -204,7 +207,8 @@ def train(
     metrics = Metrics(folder, timing, every_steps=every_steps, evaluated=module.evaluated, hold=hold)
     chosen_by = f"{data.chooses_on}/accuracy" if data.chooses_on else None
     own_callbacks = build_callbacks(config)
-    chooser = BestWeights(metrics, timing, chosen_by, exchanged=bool(own_callbacks))
+    averaging = build_averaging(config.averaging, length.steps, own_callbacks, optimizer)
+    chooser = BestWeights(metrics, timing, chosen_by, exchanged=bool(own_callbacks or averaging))
     evaluated = len(data.test_indices if data.chooses_on == "test" else data.validation_indices)
     ends = config.trainer.max_epochs is not None or config.trainer.max_steps > 0  # else by max_time alone
     epochs = length.epochs if ends else math.inf
@@ -238,7 +242,7 @@ def train(
     trainer = build_trainer(
         config,
         loggers,
-        [chooser, OptimizerMode(), timing, *frozen, compilation, metrics, ShowImages(), *mine, saver],
+        [chooser, OptimizerMode(), *averaging, timing, *frozen, compilation, metrics, ShowImages(), *mine, saver],
         folder,
     )
     if config.trainer.sync_batchnorm and trainer.strategy.root_device.type == "cpu":

@@ -22,6 +22,8 @@ SWA = (
     "+callbacks.average.swa_lrs=0.5",
     "+callbacks.average.swa_epoch_start=1",
 )
+OWN_EMA = ("averaging=ema", "averaging.decay=0.8", "averaging.every_steps=2")
+LOOKAHEAD = ("averaging=lookahead", "averaging.every_steps=4", "optimizer=muon")
 SCHEDULE_FREE = ("optimizer._target_=own_optimizers.ScheduleFree", "optimizer.lr=0.5")
 
 # The way of schedule-free optimizers (Defazio et al. 2024): weights to train with lie between the steps z and their average x,
@@ -80,7 +82,10 @@ def accuracy(folder: Path, checkpoint: str, part: str) -> float:
     return float((answers == labels[np.asarray(indices)]).mean())
 
 
-@pytest.mark.parametrize("words", [EMA, SWA, SCHEDULE_FREE], ids=["ema", "swa", "schedule_free"])
+WAYS = {"ema": OWN_EMA, "lookahead": LOOKAHEAD, "lightning_ema": EMA, "swa": SWA, "schedule_free": SCHEDULE_FREE}
+
+
+@pytest.mark.parametrize("words", WAYS.values(), ids=WAYS)
 def test_recorded_accuracies_are_those_of_the_kept_weights(words: tuple[str, ...], tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "own_optimizers.py").write_text(OWN_OPTIMIZERS)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -157,7 +162,7 @@ def test_resuming_under_swa_says_that_it_is_inexact(caplog) -> None:
     assert "may end with other numbers" in caplog.text
 
 
-@pytest.mark.parametrize("words", [EMA, SWA, SCHEDULE_FREE], ids=["ema", "swa", "schedule_free"])
+@pytest.mark.parametrize("words", WAYS.values(), ids=WAYS)
 def test_an_interrupted_run_is_resumed_to_the_same_weights(words: tuple[str, ...], tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "own_optimizers.py").write_text(OWN_OPTIMIZERS)
     (tmp_path / "own_callbacks_stop.py").write_text(OWN_CALLBACKS)

@@ -15,6 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from resnet_lit.callbacks.timing import Timing
 from resnet_lit.module import LitClassifier, Tally
+from resnet_lit.optim.groups import base_lr
 from resnet_lit.record import METRICS
 
 COLUMNS = (
@@ -78,7 +79,7 @@ class Metrics(Callback):
                 setattr(pl_module.tally, name, value.to(pl_module.device))
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
-        self._lr = trainer.optimizers[0].param_groups[0]["lr"]  # of this step; when it has ended the schedule has moved on
+        self._lr = base_lr(trainer.optimizers[0])  # of this step; when it has ended the schedule has moved on
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._images += len(batch[1]) * trainer.world_size

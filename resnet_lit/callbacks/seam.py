@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from torch.optim.lr_scheduler import LambdaLR
 
+from resnet_lit.optim.groups import base_lr
 from resnet_lit.typed import ConfigError
 
 log = logging.getLogger("resnet_lit")
@@ -57,7 +58,7 @@ class Seam(Callback):
             if isinstance(config.scheduler, LambdaLR):
                 config.scheduler.last_epoch -= 1
                 config.scheduler.step()  # as many steps as before, evaluated anew
-        lr = trainer.optimizers[0].param_groups[0]["lr"]
+        lr = base_lr(trainer.optimizers[0])
         if trainer.is_global_zero:
             same = math.isclose(lr, self.last_lr, rel_tol=1e-9)
             change = f"{lr:.4g} as before" if same else f"jumps from {self.last_lr:.4g} to {lr:.4g}"

@@ -1,35 +1,23 @@
-"""From config to torch: parameter groups, the optimizer, and the learning-rate schedule as Lightning takes it."""
+"""From config to torch: the optimizer, and the learning-rate schedule as Lightning takes it."""
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
+from resnet_lit.optim.groups import base_lr, parameter_groups
+from resnet_lit.optim.schedules import ROUNDING
 from resnet_lit.plugins import locate, parameters_of
 from resnet_lit.run_name import shipped_args
 from resnet_lit.sections import Optimizer as OptimizerConfig
 from resnet_lit.sections import Scheduler as SchedulerConfig
 from resnet_lit.typed import ConfigError, flatten, spelled
-
-
-def parameter_groups(network: nn.Module, weight_decay: float, decay: str) -> list[dict[str, Any]]:
-    """The trainable parameters by weight decay.
-
-    decay="all": one group, as in the paper. decay="weights": biases and BatchNorm's scales, all of one dimension, are spared.
-    """
-    trainable = [p for p in network.parameters() if p.requires_grad]
-    if decay == "all":
-        return [{"params": trainable, "weight_decay": weight_decay}]
-    groups = [
-        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
 
 
 def build_optimizer(network: nn.Module, optimizer: OptimizerConfig, *, fused: bool = True) -> Optimizer:
@@ -50,9 +38,7 @@ def build_optimizer(network: nn.Module, optimizer: OptimizerConfig, *, fused: bo
     options: dict[str, Any] = {name: value for name, value in wanted.items() if takes is None or name in takes}
     if fused and takes is not None and "fused" in takes and not {"foreach", "fused", "differentiable"} & {*args}:
         options["fused"] = True
-    groups = parameter_groups(network, optimizer.weight_decay, optimizer.decay)
-    if "weight_decay" not in options:
-        groups = [{"params": [p for group in groups for p in group["params"]]}]
+    groups = parameter_groups(network, optimizer, {*options, *args} if takes is None else takes)
     try:
         built = kind(groups, **options, **args)
     except Exception as error:  # whatever the user's class raises
@@ -72,10 +58,14 @@ def build_optimizer(network: nn.Module, optimizer: OptimizerConfig, *, fused: bo
     return built
 
 
+def has_modes(optimizer: Optimizer) -> bool:
+    """Whether an optimizer has other weights to evaluate with, behind `train()` and `eval()`: a schedule-free one."""
+    return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
+
+
 def switch(optimizer: Optimizer, mode: str) -> None:
-    """Call `optimizer.train()` or `optimizer.eval()`, as `mode` says, where the optimizer has both: a schedule-free one."""
-    methods: Any = [getattr(optimizer, name, None) for name in ("train", "eval")]
-    if all(map(callable, methods)):
+    """Call `optimizer.train()` or `optimizer.eval()`, as `mode` says, where the optimizer has both."""
+    if has_modes(optimizer):
         getattr(optimizer, mode)()
 
 
@@ -147,7 +137,7 @@ def build_scheduler(optimizer: Optimizer, scheduler: SchedulerConfig, *, epochs:
         called = f"scheduler._target_={scheduler.target}: as a function (epoch, epochs) that gives a factor, raises"
         raise ConfigError(f"{called} {_in_a_line(error, args)}") from error
 
-    def factor(count: int) -> float:
+    def factor(count: int, length: float) -> float:
         epoch = count / per_epoch
         if count < warmup_steps:
             return (count + 1) / warmup_steps  # the first step learns something, the last one is at full rate
@@ -155,7 +145,17 @@ def build_scheduler(optimizer: Optimizer, scheduler: SchedulerConfig, *, epochs:
             epoch = math.floor(epoch)
         return kind(max(0.0, epoch - warmup), length - warmup, **args)
 
-    return {**entry, "scheduler": LambdaLR(optimizer, factor)}
+    def part(epochs: float) -> Callable[[int], float]:
+        """Of a group that is trained for so many epochs, on a schedule of that length."""
+        if warmup >= epochs:
+            raise ConfigError(
+                f"scheduler.warmup_epochs={warmup:g}: leaves nothing of the {epochs:g} epochs of a rule of optimizer.groups"
+            )
+        return lambda count: factor(count, epochs) if count < epochs * per_epoch - ROUNDING else 0.0
+
+    whole: Callable[[int], float] = lambda count: factor(count, length)  # noqa: E731
+    factors = [part(group["epochs"]) if "epochs" in group else whole for group in optimizer.param_groups]
+    return {**entry, "scheduler": LambdaLR(optimizer, factors)}
 
 
 def _torch_scheduler(kind: type, optimizer: Optimizer, scheduler: SchedulerConfig) -> dict[str, Any]:
@@ -170,8 +170,28 @@ def _torch_scheduler(kind: type, optimizer: Optimizer, scheduler: SchedulerConfi
             raise ConfigError("scheduler.interval=step: ReduceLROnPlateau looks at epochs; set scheduler.interval=epoch")
         # Lightning would change the rate after the epoch's checkpoint; callbacks.Plateau does it before
         extra = {"monitor": options.pop("monitor", "val/loss"), "frequency": sys.maxsize}
+    groups = [{**group} for group in optimizer.param_groups]
+    if any("epochs" in group for group in groups):
+        raise ConfigError(
+            f"scheduler._target_={scheduler.target}: cannot end for a part of the parameters, as optimizer.groups asks"
+        )
     try:
-        return {"scheduler": kind(optimizer, **options), **extra}
+        built = kind(optimizer, **options)
     except Exception as error:  # whatever the user's class raises
         line = _in_a_line(error, options)
         raise ConfigError(f"scheduler.args: {scheduler.target} does not take these values: {line}") from error
+    _check_kept(optimizer, groups, scheduler.target)
+    return {"scheduler": built, **extra}
+
+
+def _check_kept(optimizer: Optimizer, before: list[dict[str, Any]], target: str) -> None:
+    """Refuse a scheduler that has made what differs between the groups of an optimizer equal, as torch's OneCycleLR does."""
+    lr = base_lr(optimizer)
+    multiples = all(math.isclose(group["lr"], lr * group.get("lr_multiple", 1.0)) for group in optimizer.param_groups)
+    momenta = [[group.get("momentum") for group in groups] for groups in (before, optimizer.param_groups)]
+    if not multiples or (len({*momenta[0]}) > 1 and len({*momenta[1]}) == 1):
+        what = "learning rate" if not multiples else "momentum"
+        raise ConfigError(
+            f"scheduler._target_={target}: gives all parameters one {what}, and groups of this optimizer differ in it; use "
+            "scheduler=one_cycle, or another one of resnet_lit's own"
+        )

@@ -61,3 +61,15 @@ def one_cycle(epoch: float, epochs: float, rise: float = 0.3, start: float = 0.0
         epoch = min(epoch, top)
         return start + (1 - start) * (1 - math.cos(math.pi * epoch / top)) / 2
     return cosine(min(1.0, (epoch - top) / (epochs - top)), 1.0, final)
+
+
+def triangular(epoch: float, epochs: float, peak: float = 0.23, start: float = 0.2, final: float = 0.07) -> float:
+    """Up from `start` to 1 over the share `peak` of the run, then down to `final`, both straight, and constant from there.
+
+    Smith 2018, "A disciplined approach to neural network hyper-parameters" (arXiv:1803.09820); the defaults are those of
+    airbench94.py (https://github.com/KellerJordan/cifar10-airbench), which rounds the peak down to a whole step.
+    """
+    top = peak * epochs
+    if epoch < top or top >= epochs:
+        return start + (1 - start) * min(1.0, epoch / top)
+    return linear(epoch - top, epochs - top, final)

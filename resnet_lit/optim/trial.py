@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from resnet_lit.optim.build import build_optimizer, switch
-from resnet_lit.sections import Optimizer
+from resnet_lit.sections import MUON, Optimizer
 from resnet_lit.typed import ConfigError
 
-KNOWN = ("torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW")  # of the package's own configs
+KNOWN = ("torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW", MUON)  # of the package's own configs
 TRIED = 2  # images: BatchNorm takes no less
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from resnet_lit.config import load
 from resnet_lit.models.resnet import ResNet
-from resnet_lit.optim.build import build_optimizer, build_scheduler, parameter_groups, unused_values
+from resnet_lit.optim.build import build_optimizer, build_scheduler, unused_values
 from resnet_lit.sections import Optimizer, Scheduler
 from resnet_lit.typed import ConfigError
 
@@ -36,27 +36,6 @@ def rates(scheduler: Scheduler, *, epochs: float, steps_per_epoch: int, steps: i
         if entry["interval"] == "step" or step % steps_per_epoch == 0:
             entry["scheduler"].step()
     return found
-
-
-def test_decay_all_is_the_papers_one_group() -> None:
-    (group,) = parameter_groups(network(), 5e-4, "all")
-    assert len(group["params"]) == len(list(network().parameters()))
-    assert group["weight_decay"] == 5e-4
-
-
-def test_decay_weights_spares_biases_and_batchnorm() -> None:
-    model = network()
-    decayed, spared = parameter_groups(model, 5e-4, "weights")
-    kinds = {id(p): type(m) for m in model.modules() for p in m.parameters(recurse=False)}
-    assert {kinds[id(p)] for p in decayed["params"]} == {nn.Conv2d, nn.Linear}
-    assert spared["weight_decay"] == 0
-    assert sum(p.numel() for g in (decayed, spared) for p in g["params"]) == sum(p.numel() for p in model.parameters())
-
-
-def test_a_frozen_parameter_is_left_out() -> None:
-    model = network()
-    model.fc.weight.requires_grad_(False)
-    assert sum(len(g["params"]) for g in parameter_groups(model, 0.0, "all")) == len(list(model.parameters())) - 1
 
 
 @pytest.mark.parametrize(

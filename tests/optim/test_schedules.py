@@ -70,3 +70,15 @@ def test_one_cycle_may_rise_to_the_end() -> None:
 
 def test_constant() -> None:
     assert {ours.constant(e, EPOCHS) for e in range(30)} == {1.0}
+
+
+def test_triangular_is_airbenchs() -> None:
+    def airbench(step: int, steps: int) -> float:
+        warmup = int(steps * 0.23)
+        if step < warmup:
+            return 0.2 + 0.8 * step / warmup
+        return 1 - 0.93 * (step - warmup) / (steps - warmup)
+
+    assert [ours.triangular(e / 10, 10) for e in range(101)] == pytest.approx([airbench(step, 100) for step in range(101)])
+    assert [ours.triangular(e, 8, peak=1.0, start=0.5) for e in (0, 4, 8, 9)] == [0.5, 0.75, 1.0, 1.0]
+    assert [ours.triangular(e, 8, peak=0.0, final=0.5) for e in (0, 4, 8, 9)] == [1.0, 0.75, 0.5, 0.5]
