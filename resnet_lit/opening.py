@@ -31,10 +31,12 @@ def header(config: Config, record: Record, folder: Path, compiled: str | None, s
     threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
     how = f"compiled (compile={compiled})" if compiled else "eager (not compiled)"
     chooses = config.protocol != "holdout" or sizes["validation"]
+    training = [_length(config), f"batches of {config.data.batch_size}", config.optimizer.name, config.scheduler.name]
+    training += [config.averaging.name] * (config.averaging.method != "none")
     lines = {
         "model": f"{config.model.name}: {model['parameters']:,} parameters{macs}",
         "data": f"{data['variant']}: {parts} images",
-        "training": f"{_length(config)}, batches of {config.data.batch_size}, {config.optimizer.name}, {config.scheduler.name}",
+        "training": ", ".join(training),
         "protocol": f"{config.protocol}: {CHOICE[config.protocol] if chooses else NO_CHOICE}",
         "device": f"{where}, {threads}, {how}",
         "record": f"{folder}",

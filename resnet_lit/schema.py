@@ -132,7 +132,6 @@ def _check(config: Config) -> None:
     """What concerns several values at once."""
     model, data, augment, optimizer, trainer = config.model, config.data, config.augment, config.optimizer, config.trainer
     scheduler = config.scheduler
-    scheduler = config.scheduler
     if model.target == RESNET:
         _check_resnet(model, data.image_size or 32)
     if config.weights_head is not None and config.weights is None:

@@ -137,7 +137,7 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Averaging:
-    """A running average of the weights and of BatchNorm's statistics: evaluated (ema), or where training goes on from (lookahead)."""
+    """A running average of the weights and of BatchNorm's statistics: evaluated (ema), or trained on from (lookahead)."""
 
     name: str = setting("none", "what it is called", result=False)
     method: Literal["none", "ema", "lookahead"] = setting("none", "which average")

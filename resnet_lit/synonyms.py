@@ -43,6 +43,8 @@ SYNONYMS = {
     "resume": "run run_dir run_folder resume_from resume_from_checkpoint ckpt_path continue restore",
     "hydra.run.dir": "output output_dir outdir out_dir out save_dir logdir log_dir work_dir exp_dir result_dir results_dir",
     "+experiment": "exp config cfg recipe",
+    "averaging=ema": "ema ema_decay model_ema weight_averaging",
+    "averaging=lookahead": "lookahead",
     "callbacks=early_stopping": "patience early_stopping early_stop",
 }
 # Words for what is not here, and why.

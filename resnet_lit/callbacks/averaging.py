@@ -1,8 +1,8 @@
 """Running averages of the weights: an exponential moving average to evaluate with, or Lookahead, from which training goes on.
 
-Averaged are the network's parameters and its floating-point buffers, BatchNorm's running statistics, so that averaged weights come
-with statistics of their own. The network is changed in place, so that a compiled one sees it. When and by how much is a function of
-the step alone; the second set of weights lies in the checkpoint.
+Averaged are the network's parameters and its floating-point buffers, BatchNorm's running statistics, so that averaged weights
+come with statistics of their own. The network is changed in place, so that a compiled one sees it. When and by how much is a
+function of the step alone; the second set of weights lies in the checkpoint.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from resnet_lit.sections import Averaging
 from resnet_lit.typed import ConfigError
 
 KEY = "averaging"  # in a checkpoint
+# By method: the weights that evaluations are made with, and that checkpoints hold as state_dict, as the record names them.
+EVALUATED = {"none": "trained", "ema": "ema", "lookahead": "lookahead"}
 
 
 class _RunningAverage(Callback):
@@ -120,12 +122,12 @@ class ExponentialMovingAverage(_RunningAverage):
 
 
 class Lookahead(_RunningAverage):
-    """Lookahead (Zhang et al. 2019, arXiv:1907.08610): after an update of the average, the "slow weights", training goes on from it.
+    """Lookahead (Zhang et al. 2019, arXiv:1907.08610): training goes on from each average, the "slow weights".
 
-    decay: share of the slow weights that stays at an update, 1 - alpha of the paper. power: the decay grows as
-    (step / steps)^power, as in airbench94.py (https://github.com/KellerJordan/cifar10-airbench: 5 steps, 0.95^5, power 3); 0: it is
-    constant, as in the paper. steps: of the run. The run ends with the slow weights; until then the network's weights as they are
-    are evaluated and kept.
+    decay: share of the slow weights that stays at an update, 1 - alpha of the paper. power: the decay grows as (step /
+    steps)^power, as in airbench94.py (https://github.com/KellerJordan/cifar10-airbench: 5 steps, 0.95^5, power 3); 0: it is
+    constant, as in the paper. steps: of the run. The run ends with the slow weights; until then the network's weights as they
+    are are evaluated and kept.
     """
 
     def __init__(self, decay: float, *, every_steps: int = 5, power: float = 0.0, steps: int) -> None:

@@ -48,8 +48,8 @@ def parameter_groups(
     First those that no rule applies to: one group with decay="all", as in the paper; with decay="weights" biases and BatchNorm's
     scales, all of one dimension, are spared weight decay in a second one. Then those of each rule.
 
-    takes: the arguments of the optimizer's class; None: any. Raises ConfigError where a rule applies to no parameter, or sets what
-    the class does not take.
+    takes: the arguments of the optimizer's class; None: any. Raises ConfigError where a rule applies to no parameter, or sets
+    what the class does not take.
     """
     rules, kinds = rules_of(optimizer.groups), kinds_of(network)
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}

@@ -23,8 +23,8 @@ EPSILON = 1e-7
 def orthogonalized(matrices: Tensor, steps: int = 3) -> Tensor:
     """Matrices with the singular vectors of `matrices` and singular values near 1 (about 0.5 to 1.5): (N, rows, columns) -> same.
 
-    A quintic Newton-Schulz iteration, without a singular value decomposition: in bfloat16 on a GPU, as in the source, and in float32
-    on a CPU, most of which compute bfloat16 no faster. The result is of that dtype.
+    A quintic Newton-Schulz iteration, without a singular value decomposition: in bfloat16 on a GPU, as in the source, and in
+    float32 on a CPU, most of which compute bfloat16 no faster. The result is of that dtype.
     """
     a, b, c = COEFFICIENTS
     x = matrices.to(torch.bfloat16 if matrices.device.type == "cuda" else torch.float32)
@@ -40,10 +40,10 @@ def orthogonalized(matrices: Tensor, steps: int = 3) -> Tensor:
 class Muon(Optimizer):
     """Orthogonalised momentum for convolutions' weights, torch's SGD for the other parameters, all in one state and one step.
 
-    A weight of more than two dimensions, (filters, ...), is a bank of filters: one matrix with a row for each filter. Its update is
-    the orthogonalised momentum times `lr`. With `normalize` the bank is first scaled to the norm sqrt(filters): `lr` is then a share
-    of it, and weight decay would have no effect, so there is none. Without, weight decay is decoupled, as in AdamW. Banks of one
-    shape are orthogonalised together. Nothing waits for the device.
+    A weight of more than two dimensions, (filters, ...), is a bank of filters: one matrix with a row for each filter. Its
+    update is the orthogonalised momentum times `lr`. With `normalize` the bank is first scaled to the norm sqrt(filters): `lr`
+    is then a share of it, and weight decay would have no effect, so there is none. Without, weight decay is decoupled, as in
+    AdamW. Banks of one shape are orthogonalised together. Nothing waits for the device.
 
     lr, momentum: of banks of filters; sgd_lr, sgd_momentum: of the others; nesterov, weight_decay: of both. steps: of the
     Newton-Schulz iteration. A parameter group's own lr, momentum and weight_decay hold for all of its parameters; its lr_multiple

@@ -1,8 +1,8 @@
 """The rules of `optimizer.groups`: which parameters have a learning rate, weight decay, momentum or length of their own.
 
 A rule is named by a kind of parameter (`norm_bias`) or by a pattern of parameter names (`stem.*`, as in fnmatch). Where several
-match a parameter, the most specific one applies: a pattern before a kind, and of several patterns the one with the most characters
-that are no wildcards. Their order plays no part. Pure Python: nothing heavy is imported.
+match a parameter, the most specific one applies: a pattern before a kind, and of several patterns the one with the most
+characters that are no wildcards. Their order plays no part. Pure Python: nothing heavy is imported.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def applying(rules: Iterable[str], name: str, kind: str) -> str | None:
     patterns = sorted((rule for rule in rules if rule not in KINDS and fnmatchcase(name, rule)), key=_literals, reverse=True)
     if len(patterns) > 1 and _literals(patterns[0]) == _literals(patterns[1]):
         raise ConfigError(
-            f"optimizer.groups: {patterns[0]} and {patterns[1]} both match {name}, and neither is more specific (has more characters "
-            "that are no wildcards); change one of them"
+            f"optimizer.groups: {patterns[0]} and {patterns[1]} both match {name}, and neither is more specific (by "
+            "its characters that are no wildcards); change one of them"
         )
     return patterns[0] if patterns else kind if kind in rules else None
 
