@@ -62,6 +62,11 @@ def _result(record: Record) -> list[str]:
         of.append(f"at {record['scale']} scale, so it means nothing")
     return [
         f"test accuracy {percent(metrics['test/accuracy'])}  ({how}; last epoch {percent(metrics['test/accuracy_last'])})",
+        *(
+            [f"with TTA      {percent(metrics['test/accuracy_tta'])}  (evaluation.tta={record['tta']})"]
+            if record.get("tta")
+            else []
+        ),
         f"data         {', '.join(of)}",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from resnet_lit import resolution
 from resnet_lit.data import sources
-from resnet_lit.data.augment import Augment
+from resnet_lit.data.augment import Augment, ImageAugmentation
 from resnet_lit.data.errors import DataError, Progress
 from resnet_lit.data.loader import BatchLoader, generator
 from resnet_lit.data.paths import request
 from resnet_lit.data.split import limit, split
+from resnet_lit.length import run_length
 from resnet_lit.plugins import locate
 from resnet_lit.schema import Config
 from resnet_lit.sections import AUGMENT, Data
@@ -27,10 +30,10 @@ PAPER_STD = (0.2023, 0.1994, 0.2010)  # widely copied; it is the mean over image
 DEFAULT_VALIDATION = 5_000  # of CIFAR-10's 50,000; a tenth of other data
 
 
-def build_augment(augment: AugmentConfig, size: int = 32) -> Any:
+def build_augment(augment: AugmentConfig, size: int = 32, mean: Sequence[float] = CIFAR10_MEAN) -> Any:
     """The augmentation of a config: ours, or a class of the user's own with the same two methods.
 
-    An own one is tried on two images of size x size pixels. Raises ConfigError, one line.
+    An own one is tried on two images of size x size pixels. mean: per channel, of pixels in [0, 1]. Raises ConfigError, one line.
     """
     if augment.target != AUGMENT:
         return _own_augment(augment, size)
@@ -41,6 +44,10 @@ def build_augment(augment: AugmentConfig, size: int = 32) -> Any:
         blur=augment.blur,
         blur_kernel=augment.blur_kernel,
         blur_sigma=(augment.blur_sigma[0], augment.blur_sigma[1]),
+        padding_mode=augment.padding_mode,
+        flip_mode=augment.flip_mode,
+        cutout=augment.cutout,
+        fill=[255 * value for value in mean],
     )
 
 
@@ -56,7 +63,10 @@ def _own_augment(augment: AugmentConfig, size: int) -> Any:
             raise ConfigError(f"{key}: has no {method}({arguments}), which every augmentation needs")
     images = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     try:
-        changed = built(images, built.draw(2, size, size, torch.Generator().manual_seed(0)))
+        parameters = built.draw(2, size, size, torch.Generator().manual_seed(0))
+        if isinstance(built, ImageAugmentation):
+            parameters |= built.draw_for(torch.arange(2), 0, 0)
+        changed = built(images, parameters)
     except Exception as error:
         raise ConfigError(f"{key}: fails on two images of {size}x{size} pixels: {_in_a_line(error)}") from error
     if not isinstance(changed, Tensor) or changed.shape[:2] != images.shape[:2]:
@@ -96,7 +106,9 @@ class ImageData(LightningDataModule):
         self.validation_indices = limit(validation, validation_labels, wanted, data.split_seed, key="data.limit_validation")
         every = np.arange(len(test_labels))
         self.test_indices = limit(every, test_labels, data.limit_test, data.split_seed, key="data.limit_test")
-        self.augment = build_augment(config.augment, self.source.train_images.shape[-1])
+        size = self.source.train_images.shape[-1]
+        resolution.check(config.data, size, None)
+        self.augment = build_augment(config.augment, size, self.normalization[0])
         self.device = torch.device("cpu")
         self._on_device: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -235,8 +247,14 @@ class ImageData(LightningDataModule):
             self.train_indices,
             shuffle=not overfit,
             augment=self.augment,
+            resolution=self.pixels_in if self.config.data.resolution is not None else None,
             drop_last=self.config.data.drop_last,
         )
+
+    def pixels_in(self, epoch: int) -> int:
+        """The side in pixels of the training images in an epoch, counted from 0."""
+        epochs = run_length(self.config, len(self.train_indices)).epochs
+        return resolution.pixels_in(self.config.data, epoch, epochs) or self.source.train_images.shape[-1]
 
     def val_dataloader(self) -> BatchLoader | list[Any]:
         if self.config.protocol == "paper":

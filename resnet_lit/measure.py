@@ -19,8 +19,14 @@ from resnet_lit.datamodule import ImageData
 from resnet_lit.module import LitClassifier
 from resnet_lit.printable import printable
 from resnet_lit.record import OUTPUTS, Record
+from resnet_lit.schema import Config
 
 RESULTS = ("test/accuracy", "test/accuracy_last", "test/loss", "val/accuracy", "train/accuracy")
+
+
+def result_names(config: Config) -> list[str]:
+    """The metrics that loggers get as a run's result, where it has them."""
+    return [*RESULTS, "test/accuracy_tta"] if config.evaluation.tta != "none" else [*RESULTS]
 
 
 def validate_at_the_end(trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics, saver: Checkpoints) -> None:
@@ -45,21 +51,26 @@ def measure(
         if f"train/{name}_epoch" in metrics.latest
     }
     saver.under_test = copied(module) if saver.chooser.exchanged else None
-    last = _test(trainer, module, data, metrics)
-    chosen = last
+    tta, last = module.tta, None
     if saver.best is not None and not same_weights(saver.best["state_dict"], saver.under_test or module.state_dict()):
+        module.tta = "none"
+        last = _test(trainer, module, data, metrics)
+        module.tta = tta
         saver.under_test = saver.best["state_dict"]
         module.load_state_dict(saver.under_test)
-        chosen = _test(trainer, module, data, metrics)
+    if tta != "none" and data.chooses_on == "val":
+        trainer.test(module, dataloaders=data.val_dataloader(), verbose=False)
+        results |= metrics.read_tta(module, "val")
+    chosen = _test(trainer, module, data, metrics)
+    results |= chosen
     for name in ("accuracy", "loss"):
-        results[f"test/{name}"] = chosen[f"test/{name}"]
-        results[f"test/{name}_last"] = last[f"test/{name}"]
+        results[f"test/{name}_last"] = (last or chosen)[f"test/{name}"]
     if saver.best is not None:
         results.update({key: value for key, value in saver.best["metrics"].items() if key.startswith("val/")})
         outcome["best"] = {"epoch": saver.best["epoch"], "step": saver.best["step"], "chosen_on": data.chooses_on}
     else:
         outcome["best"] = {"epoch": trainer.current_epoch, "step": trainer.global_step, "chosen_on": None}
-    outcome["metrics"] = results
+    outcome["metrics"], outcome["tta"] = results, None if tta == "none" else tta
     _gather_outputs(trainer, module)
     if trainer.is_global_zero:
         _write_outputs(trainer, module, data, metrics, folder)
@@ -72,35 +83,37 @@ def measure(
             if is_new:
                 logger.log_metrics(test, step)
             if isinstance(logger, RunLogger):
-                logger.finish({f"result/{name}": results[name] for name in RESULTS if name in results}, step)
+                logger.finish({f"result/{name}": results[name] for name in result_names(data.config) if name in results}, step)
 
 
 def _test(trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics) -> dict[str, float]:
     trainer.test(module, datamodule=data, verbose=False)
-    return metrics.read_evaluation(trainer, module, "test")
+    found = metrics.read_evaluation(trainer, module, "test")
+    return found if module.tta == "none" else found | metrics.read_tta(module, "test")
 
 
 def _gather_outputs(trainer: Trainer, module: LitClassifier) -> None:
     """Bring the answers of all processes together, in the order of the test set: each had a share of every batch."""
     if trainer.world_size == 1:
         return
-    shares: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in range(trainer.world_size)]
+    shares: list[list[tuple[torch.Tensor, ...]]] = [[] for _ in range(trainer.world_size)]
     torch.distributed.all_gather_object(shares, module.outputs)
     batches = max(map(len, shares))
     module.outputs = [share[batch] for batch in range(batches) for share in shares if batch < len(share)]
 
 
 def _write_outputs(trainer: Trainer, module: LitClassifier, data: ImageData, metrics: Metrics, folder: Path) -> None:
-    """test_outputs.npz: targets, logits and the most confident mistakes; the same as pictures for TensorBoard."""
-    logits, targets = (torch.cat(part) for part in zip(*module.outputs, strict=True))
+    """test_outputs.npz: targets, logits (with TTA too), the most confident mistakes; the same as pictures for TensorBoard."""
+    targets, logits, *with_tta = (torch.cat(part) for part in zip(*module.outputs, strict=True))
     mistakes = most_confident_mistakes(logits, targets)
     images = torch.from_numpy(data.source.test_images[np.asarray(data.test_indices)[mistakes.numpy()]])
     metrics.hold()
     temporary = folder / f".{OUTPUTS}"
     with temporary.open("wb") as file:
-        np.savez_compressed(
-            file, targets=targets.numpy(), logits=logits.numpy(), mistakes=mistakes.numpy(), mistake_images=images.numpy()
-        )
+        parts = {"targets": targets, "logits": logits, "mistakes": mistakes, "mistake_images": images}
+        if with_tta:
+            parts["logits_tta"] = with_tta[0]
+        np.savez_compressed(file, **{name: part.numpy() for name, part in parts.items()})  # type: ignore[arg-type]
     metrics.hold()
     temporary.replace(folder / OUTPUTS)
     classes = [*map(printable, output_names(data.source.classes, logits.shape[1]))]

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
+from resnet_lit.tta import TTA, averaged
+
 
 class Tally(Metric):
     """Sums of loss, right answers and images, kept on the device and read when asked; summed over processes.
@@ -55,7 +57,7 @@ class LitClassifier(LightningModule):
 
     network: nn.Module, (N, C, H, W) float -> logits (N, classes). mean, std: per channel, of pixels in [0, 1].
     configure: called with the network when training starts, gives the optimizer and Lightning's scheduler config.
-    evaluated: what the validation loop sees: "val", or "test" under protocol=paper.
+    evaluated: what the validation loop sees: "val", or "test" under protocol=paper. tta: of a test, beside the single view.
     content: what else a checkpoint must hold to be of use by itself: config, identity, class names, normalisation.
     """
 
@@ -71,6 +73,7 @@ class LitClassifier(LightningModule):
         label_smoothing: float = 0.0,
         configure: Callable[[nn.Module], tuple[Optimizer, dict[str, Any]]] | None = None,
         evaluated: str = "val",
+        tta: TTA = "none",
         content: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -83,11 +86,14 @@ class LitClassifier(LightningModule):
         # instance, run eagerly, which spares a compilation for each further shape.
         self.compiled: Callable[[Tensor], Tensor] | None = None
         self.compiled_batch = 0
-        self.evaluated = evaluated
+        self.evaluated, self.tta = evaluated, tta
         self.content = content if content is not None else {}
         self.tally = Tally()
         self.evaluation = Tally()
-        self.outputs: list[tuple[Tensor, Tensor]] = []  # logits and targets of the last test, batch by batch
+        self.evaluation_tta = Tally()
+        self.outputs: list[
+            tuple[Tensor, ...]
+        ] = []  # targets, logits, logits with TTA where asked for: of the last test, by batch
 
     def forward(self, images: Tensor) -> Tensor:
         """images (N, C, H, W) uint8, or float in [0, 255] -> logits (N, classes)."""
@@ -118,7 +124,12 @@ class LitClassifier(LightningModule):
         images, targets = batch
         logits = self(images)
         self.evaluation.update(logits, targets, self.loss(logits, targets))
-        self.outputs.append((logits.float().clone(), targets))  # a copy: a CUDA graph writes over what it gave before
+        outputs: tuple[Tensor, ...] = (targets, logits.float().clone())  # a copy: a CUDA graph writes over what it gave before
+        if self.tta != "none":
+            mean = averaged(self, images, outputs[1], self.tta)
+            self.evaluation_tta.update(mean, targets, self.loss(mean, targets))
+            outputs += (mean,)
+        self.outputs.append(outputs)
 
     def on_validation_epoch_start(self) -> None:
         self.evaluation.reset()
@@ -129,10 +140,11 @@ class LitClassifier(LightningModule):
 
     def on_test_epoch_start(self) -> None:
         self.evaluation.reset()
+        self.evaluation_tta.reset()
         self.outputs.clear()
 
     def on_test_epoch_end(self) -> None:
-        self.outputs = [(logits.cpu(), targets.cpu()) for logits, targets in self.outputs]
+        self.outputs = [tuple(part.cpu() for part in batch) for batch in self.outputs]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["resnet_lit"] = self.content

@@ -15,8 +15,8 @@ from resnet_lit.models.init import whiten
 from resnet_lit.models.resnet import ResNet
 from resnet_lit.plugins import locate, parameters_of
 from resnet_lit.schema import architecture, check_budget
-from resnet_lit.sections import RESNET, Model
-from resnet_lit.typed import ConfigError
+from resnet_lit.sections import RESNET, Data, Model
+from resnet_lit.typed import ConfigError, show
 
 LARGER = (64, 224, 299)  # sides in pixels of the images that published networks take
 TRIED = 2  # images of a trial batch: BatchNorm takes no less
@@ -93,6 +93,15 @@ def check_smallest_batch(
             f"data.batch_size={batch_size}: {which} one image{each}, and BatchNorm cannot train on one image where one pixel is "
             f"left of it (try {remedy})"
         ) from error
+
+
+def check_smaller_images(network: nn.Module, model: Model, data: Data, classes: int, in_channels: int = 3) -> None:
+    """Refuse a class of the user's own that does not take every size of `data.resolution`. Raises ConfigError, one line."""
+    for pixels in dict.fromkeys(data.resolution or ()) if model.target != RESNET else ():
+        try:
+            _try(network, model, classes, model.num_classes or classes, (in_channels, pixels, pixels))
+        except ConfigError as error:
+            raise ConfigError(f"data.resolution={show(data.resolution)}: {error}") from error
 
 
 def _own_network(model: Model, classes: int) -> nn.Module:

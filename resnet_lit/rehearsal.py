@@ -38,6 +38,7 @@ from resnet_lit.data import sources
 from resnet_lit.data.paths import request
 from resnet_lit.datamodule import ImageData
 from resnet_lit.forecast import Extent, OptimizerCost, Pace, limited
+from resnet_lit.length import run_length
 from resnet_lit.parent import Parent
 from resnet_lit.record import METRICS, Record
 from resnet_lit.schema import Config, from_mapping
@@ -98,7 +99,7 @@ def _extents(configs: list[Config]) -> list[Extent]:
 def _extent(config: Config, data: ImageData) -> Extent:
     channels, size = data.source.train_images.shape[1:3]
     network = training.build_network(config.model, len(data.source.classes), channels, size)
-    length = training.run_length(config, len(data.train_indices))
+    length = run_length(config, len(data.train_indices))
     trainer, batch = config.trainer, config.data.batch_size
     endless = trainer.max_epochs is None and trainer.max_steps < 0 and not trainer.fast_dev_run
     evaluated = {"val": len(data.validation_indices), "test": len(data.test_indices), None: 0}[data.chooses_on]
@@ -114,7 +115,7 @@ def _extent(config: Config, data: ImageData) -> Extent:
         classes=len(data.source.classes),
         compile=compile_mode(config, length.steps),
         parameters=training.count_parameters(network),
-        macs=training._multiply_adds(config.model, data, channels, size),
+        macs=training.multiply_adds(config.model, len(data.source.classes), channels, [size]).get(size),
         devices=training._processes(config),
     )
 

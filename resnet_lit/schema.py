@@ -12,12 +12,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from resnet_lit import resolution
 from resnet_lit.models.architecture import Architecture
 from resnet_lit.models.cost import count_parameters
 from resnet_lit.optim.rules import rules_of
 from resnet_lit.parent import Parent
 from resnet_lit.reserved import OWNED
-from resnet_lit.sections import RESNET, Augment, Averaging, Budget, Checkpoint, Data, Model, Optimizer, Scheduler, Sweep, Trainer
+from resnet_lit.sections import (
+    RESNET,
+    Augment,
+    Averaging,
+    Budget,
+    Checkpoint,
+    Data,
+    Evaluation,
+    Model,
+    Optimizer,
+    Scheduler,
+    Sweep,
+    Trainer,
+)
 from resnet_lit.typed import ConfigError, build, plain, section, setting, show
 
 NAME_LENGTH = 200  # bytes of an experiment's name: a file name holds 255
@@ -72,6 +86,7 @@ class Config:
     trainer: Trainer = section(Trainer)
     callbacks: dict[str, Any] = setting({}, "further Lightning callbacks: a name, its _target_ and arguments")
     logger: dict[str, Any] = setting({}, "Lightning loggers: a name, its _target_ and arguments", result=False)
+    evaluation: Evaluation = section(Evaluation, result=False)
     checkpoint: Checkpoint = section(Checkpoint, result=False)
     budget: Budget = section(Budget, result=False)
     sweep: Sweep = section(Sweep)
@@ -149,6 +164,24 @@ def _check(config: Config) -> None:
         )
     if data.image_size is not None and data.name != "folder":
         raise ConfigError(f"data.image_size={data.image_size}: only data=folder is resized (data={data.name} is 32x32)")
+    full = data.image_size if data.name == "folder" else 32
+    resolution.check(data, full, (lambda pixels: architecture(model, image_size=pixels)) if model.target == RESNET else None)
+    if data.resolution is not None and trainer.max_epochs is None and trainer.max_steps < 0:
+        raise ConfigError(
+            f"data.resolution={show(data.resolution)}: its phases are shares of the run's epochs, which trainer.max_time does "
+            "not say (give trainer.max_epochs too)"
+        )
+    if augment.padding_mode == "reflect" and augment.crop_padding >= (full or 32):
+        raise ConfigError(
+            f"augment.crop_padding={augment.crop_padding}: mirrors more pixels than the images have (try augment.crop_padding=4)"
+        )
+    if augment.flip_mode == "alternate" and augment.flip != 0.5:
+        raise ConfigError(
+            f"augment.flip={augment.flip:g}: with augment.flip_mode=alternate each image is flipped in every other epoch "
+            "(use augment.flip=0.5)"
+        )
+    if augment.cutout > (full or 32):
+        raise ConfigError(f"augment.cutout={augment.cutout}: larger than the images (try augment.cutout=8)")
     if augment.blur_kernel % 2 == 0:
         raise ConfigError(f"augment.blur_kernel={augment.blur_kernel}: must be odd (try augment.blur_kernel=3)")
     if augment.blur and augment.blur_kernel // 2 >= (data.image_size or 32):

@@ -99,6 +99,15 @@ class Data:
         "cifar10", "mean and std: CIFAR-10's true ones, the paper's (a wrong std), those of this training set, or none"
     )
     drop_last: bool = setting(False, "leave out the last, smaller batch of an epoch")
+    resolution: tuple[int, ...] | None = setting(
+        None,
+        "pixels a side of the training images, one phase of the run after the other, the full size last; null: full size",
+        least=4,
+        example=(24, 28, 32),
+    )
+    resolution_shares: tuple[float, ...] | None = setting(
+        None, "relative length of each phase of data.resolution, in epochs; null: all equal", above=0, example=(1, 1, 2)
+    )
 
 
 @dataclass(frozen=True)
@@ -107,12 +116,17 @@ class Augment:
 
     name: str = setting("none", "what it is called", result=False)
     target: str = setting(AUGMENT, "import path of the class; another one is called as Class(**args)", key="_target_")
-    crop_padding: int = setting(0, "random crop after padding with so many black pixels; 0: off", least=0, example=4)
+    crop_padding: int = setting(0, "random crop after padding with so many pixels; 0: off", least=0, example=4)
+    padding_mode: Literal["zeros", "reflect"] = setting("zeros", "what the crop pads with: black, or the mirrored image")
     flip: float = setting(0.0, "probability of a horizontal flip", least=0, most=1, example=0.5)
+    flip_mode: Literal["random", "alternate"] = setting(
+        "random", "alternate: by a coin of each image in the first epoch, then the other way in every further one"
+    )
     rotation: float = setting(0.0, "rotate by up to so many degrees either way", least=0, most=180, example=15.0)
     blur: float = setting(0.0, "probability of a Gaussian blur", least=0, most=1, example=0.5)
     blur_kernel: int = setting(3, "kernel of the blur in pixels, odd", least=1)
     blur_sigma: tuple[float, ...] = setting((0.1, 2.0), "least and greatest standard deviation of the blur", above=0)
+    cutout: int = setting(0, "side in pixels of a square that is filled with the mean; 0: off", least=0, example=8)
     args: dict[str, Any] = setting({}, "arguments of a class of your own")
 
 
@@ -212,6 +226,17 @@ class Checkpoint:
     every_minutes: float = setting(10.0, "minutes after which a checkpoint is due, within an epoch too", above=0)
     keep: Literal["auto", "all", "best", "none"] = setting(
         "auto", "which stay when a run has finished; auto: all of a single run, best of those of a multirun"
+    )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the test set is read, beside the single view of each image."""
+
+    tta: Literal["none", "flip", 6] = setting(
+        "none",
+        "test-time augmentation: the mean of the logits of an image and its mirror image (flip), or of these and their "
+        "translations by one pixel (6 views)",
     )
 
 

@@ -8,8 +8,7 @@ from resnet_lit import lean  # noqa: F401
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from torch import nn
 
-from resnet_lit import checkpoints, devices, measure, more_epochs, same_run
+from resnet_lit import checkpoints, devices, measure, more_epochs, resolution, same_run
 from resnet_lit.allocator import keep_freed_memory
 from resnet_lit.callbacks.averaging import EVALUATED, build_averaging
 from resnet_lit.callbacks.best import BestWeights
@@ -36,12 +35,14 @@ from resnet_lit.callbacks.timing import Timing
 from resnet_lit.datamodule import ImageData
 from resnet_lit.display import Display, Line
 from resnet_lit.identity import fixes
+from resnet_lit.length import Length, run_length, smallest_batch
 from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.models.init import WHITENING_IMAGES
 from resnet_lit.module import LitClassifier
 from resnet_lit.monitoring import check_monitors
 from resnet_lit.network import (
     build_network,
+    check_smaller_images,
     check_smallest_batch,
     count_parameters,
     count_trained,
@@ -62,49 +63,6 @@ from resnet_lit.trainer import build_callbacks, build_loggers, build_trainer
 from resnet_lit.typed import ConfigError
 
 log = logging.getLogger("resnet_lit")
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long a run is. steps_per_epoch: optimizer steps; epochs may be fractional where max_steps ends the run."""
-
-    steps_per_epoch: int
-    epochs: float
-    batches_per_epoch: int
-
-    @property
-    def steps(self) -> int:
-        return math.ceil(self.epochs * self.steps_per_epoch - 1e-6)
-
-
-def run_length(config: Config, train_images: int) -> Length:
-    """The length of a run, from the config and the number of training images alone."""
-    trainer, data = config.trainer, config.data
-    rounded = math.floor if data.drop_last else math.ceil
-    batches = rounded(train_images / data.batch_size)
-    if batches == 0:
-        raise ConfigError(
-            f"data.batch_size={data.batch_size}: larger than the {train_images} training images, and data.drop_last=true"
-        )
-    for limit in (trainer.limit_train_batches, trainer.overfit_batches or None, int(trainer.fast_dev_run) or None):
-        if limit is not None:
-            batches = min(batches, limit if isinstance(limit, int) else int(batches * limit))
-    if batches == 0:
-        raise ConfigError(f"trainer.limit_train_batches={trainer.limit_train_batches}: leaves no training batch")
-    steps = math.ceil(batches / trainer.accumulate_grad_batches)
-    epochs = math.inf if trainer.max_epochs is None else float(trainer.max_epochs)
-    if trainer.max_steps > 0:
-        epochs = min(epochs, trainer.max_steps / steps)
-    if trainer.fast_dev_run:
-        epochs = 1.0
-    epochs = epochs if math.isfinite(epochs) else 1.0  # only max_time ends it: schedules take an epoch as their length
-    return Length(steps, epochs, batches)
-
-
-def smallest_batch(config: Config, train_images: int, length: Length) -> int:
-    """Images in the smallest batch of an epoch, over all processes."""
-    full, rest = divmod(train_images, config.data.batch_size)
-    return rest if rest and not config.data.drop_last and length.batches_per_epoch > full else config.data.batch_size
 
 
 def load_module(path: str | Path) -> LitClassifier:
@@ -169,16 +127,20 @@ def train(
         initialise_stem(network, config.model, data.sample("stem", WHITENING_IMAGES), mean, std)
     length = run_length(config, len(data.train_indices))
     smallest = smallest_batch(config, len(data.train_indices), length)
-    check_smallest_batch(network, smallest, config.data.batch_size, (channels, size, size), max(1, _processes(config)))
+    sizes = resolution.sizes(config.data, size)
+    check_smaller_images(network, config.model, config.data, len(data.source.classes), channels)
+    least = min(sizes)
+    check_smallest_batch(network, smallest, config.data.batch_size, (channels, least, least), max(1, _processes(config)))
     state = checkpoints.load(start) if start else None
     if state is not None:
         same_run.check_data(folder, state, data.source.variant, data.source.hash)
         same_run.check(folder, state, config, outcome, continues=continues)
     outcome["data"] = data.provenance()
+    macs = multiply_adds(config.model, len(data.source.classes), channels, sizes)
     outcome["model"] = {
         "parameters": count_parameters(network),
         "trained": count_trained(network),
-        "macs": _multiply_adds(config.model, data, channels, size),
+        "macs": macs.get(size),
     }
 
     content = {
@@ -196,6 +158,7 @@ def train(
         label_smoothing=config.label_smoothing,
         configure=lambda net: _configure(net, config, length),
         evaluated="test" if config.protocol == "paper" else "val",
+        tta=config.evaluation.tta,
         content=content,
     )
     optimizer, scheduler = _configure(
@@ -225,7 +188,7 @@ def train(
         seed=config.seed,
     )
     mode = state["resnet_lit"]["compile"] if state is not None else compile_mode(config, length.steps)
-    compilation = Compilation(mode, config, (channels, size, size), timing, display)
+    compilation = Compilation(mode, config, (channels, size, size), timing, display, data.pixels_in)
     frozen = [FrozenStem(config.model)] if trains_in_parts(config.model) else []
     written = state["written"] if state is not None else None
     loggers = build_loggers(config, folder, written if resumed else None)
@@ -251,9 +214,9 @@ def train(
         raise ConfigError("trainer.sync_batchnorm=true: works only on GPUs; set trainer.sync_batchnorm=false")
     outcome["hardware"]["devices"] = _devices(trainer)
     outcome["peak"] = peak = _peak(config, trainer)
-    if outcome["model"]["macs"] is not None:
-        flops_per_image = FLOPS_PER_MULTIPLY_ADD * outcome["model"]["macs"]
-        metrics.peak_images_per_second = peak["tflops"] * 1e12 * trainer.world_size / flops_per_image
+    if macs:
+        flops = peak["tflops"] * 1e12 * trainer.world_size
+        metrics.peak_images_per_second = lambda epoch: flops / (FLOPS_PER_MULTIPLY_ADD * macs[data.pixels_in(epoch)])
 
     begin()
     if trainer.is_global_zero and not display.is_silent:
@@ -270,7 +233,7 @@ def train(
         for logger in loggers:
             if isinstance(logger, RunLogger):
                 hold()
-                logger.start(_hparams(config, outcome), [f"result/{name}" for name in measure.RESULTS])
+                logger.start(_hparams(config, outcome), [f"result/{name}" for name in measure.result_names(config)])
     try:
         trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True if start else None)
         interrupt.deferred = False
@@ -310,10 +273,11 @@ def _configure(network: nn.Module, config: Config, length: Length) -> tuple[torc
     return optimizer, scheduler
 
 
-def _multiply_adds(model: Model, data: ImageData, channels: int, size: int) -> int | None:
+def multiply_adds(model: Model, classes: int, channels: int, sizes: Iterable[int]) -> dict[int, int]:
+    """Multiply-adds of one image's forward pass for each side in pixels; empty for a class of the user's own."""
     if model.target != RESNET:
-        return None
-    return count_multiply_adds(architecture(model, len(data.source.classes), size, channels))
+        return {}
+    return {size: count_multiply_adds(architecture(model, classes, size, channels)) for size in sizes}
 
 
 # --- small things

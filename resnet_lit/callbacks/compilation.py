@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -31,41 +33,60 @@ class Compilation(Callback):
 
     Both are tried on black images, so that what does not compile here is one warning and an eager run, and so that the time is
     known apart. The trial leaves weights, statistics and random states as they were. `mode` is what the run uses in the end;
-    checkpoints hold it, and a resumed run uses it again. Where other parameters are trained from an epoch on (FrozenStem), the
-    network is compiled for them when that epoch starts.
+    checkpoints hold it, and a resumed run uses it again. Where an epoch has images of another size (`data.resolution`), or trains
+    other parameters (FrozenStem), the network is compiled for these before its first step.
     """
 
     def __init__(
-        self, mode: str | None, config: Config, image_shape: tuple[int, int, int], timing: Timing, display: Display
+        self,
+        mode: str | None,
+        config: Config,
+        image_shape: tuple[int, int, int],
+        timing: Timing,
+        display: Display,
+        pixels_in: Callable[[int], int] | None = None,
     ) -> None:
+        """image_shape: (C, H, W) of the images. pixels_in: side of the training images in an epoch, counted from 0; None: H."""
         self.mode = mode
         self.batch_size, self.inference_mode = config.data.batch_size, config.trainer.inference_mode
         self.image_shape = image_shape
+        self.pixels_in = pixels_in or (lambda _: image_shape[-1])
         self.timing, self.display = timing, display
-        self._trained: list[bool] | None = None  # which parameters, when it was compiled
+        self._epoch = 0
+        self._compiled: set[tuple[tuple[bool, ...], int]] = set()  # for which trained parameters, and which size of images
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._epoch = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, LitClassifier)
-        trained = [parameter.requires_grad for parameter in pl_module.parameters()]
-        if self.mode is not None and trained != self._trained:
-            self._trained = trained
-            with self.timing.during("compile"), self.display.during("compiling the network (up to two minutes, once per run)"):
-                self._compile(trainer, pl_module)
-        pl_module.content["compile"] = self.mode
+        self._prepare(trainer, pl_module, self._epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.on_fit_start(trainer, pl_module)
+        self._prepare(trainer, pl_module, trainer.current_epoch)
 
-    def _compile(self, trainer: Trainer, module: LitClassifier) -> None:
-        log.info("compiling the network (compile=%s): up to two minutes, once per run", self.mode, extra=SHOWN_BY_BAR)
+    def _prepare(self, trainer: Trainer, module: LightningModule, epoch: int) -> None:
+        """Compile what an epoch needs and has not been compiled."""
+        assert isinstance(module, LitClassifier)
+        trained, size = tuple(parameter.requires_grad for parameter in module.parameters()), self.pixels_in(epoch)
+        if self.mode is not None and (trained, size) not in self._compiled:
+            evaluates = all(trained != known for known, _ in self._compiled)
+            self._compiled.add((trained, size))
+            with self.timing.during("compile"), self.display.during("compiling the network (up to two minutes)"):
+                self._compile(trainer, module, size, evaluates)
+        module.content["compile"] = self.mode
+
+    def _compile(self, trainer: Trainer, module: LitClassifier, size: int, evaluates: bool) -> None:
+        images = "" if size == self.image_shape[-1] else f" for training images of {size}x{size}"
+        log.info("compiling the network%s (compile=%s): up to two minutes", images, self.mode, extra=SHOWN_BY_BAR)
         started = time.monotonic()
         compiler = trainer.strategy.root_device.type != "cpu" or any(map(shutil.which, ("c++", "g++", "clang++")))
         try:
             if not compiler:
                 raise RuntimeError("no C++ compiler found")
-            module.compiled = torch.compile(module.network.forward, mode=self.mode, dynamic=False)
-            module.compiled_batch = self.batch_size // trainer.world_size
-            self._try(trainer, module)
+            if module.compiled is None:
+                module.compiled = torch.compile(module.network.forward, mode=self.mode, dynamic=False)
+                module.compiled_batch = self.batch_size // trainer.world_size
+            self._try(trainer, module, size, evaluates)
         except Exception as error:  # whatever a compiler may raise
             why = " ".join(str(error).split())[:200] or type(error).__name__
             log.warning("compile=%s does not work here (%s): training runs eagerly, which is slower", self.mode, why)
@@ -73,11 +94,12 @@ class Compilation(Callback):
             return
         log.info("compiled in %.0f s", time.monotonic() - started)
 
-    def _try(self, trainer: Trainer, module: LitClassifier) -> None:
+    def _try(self, trainer: Trainer, module: LitClassifier, size: int, evaluates: bool) -> None:
         """Train and evaluate on black images; parameters, statistics and random states stay as they are."""
         device, precision = trainer.strategy.root_device, trainer.precision_plugin
-        images = torch.zeros(module.compiled_batch, *self.image_shape, dtype=torch.uint8, device=device)
-        targets = torch.zeros(len(images), dtype=torch.int64, device=device)
+        (channels, *whole), batch = self.image_shape, module.compiled_batch
+        targets = torch.zeros(batch, dtype=torch.int64, device=device)
+        images, full = (torch.zeros(batch, channels, *side, dtype=torch.uint8, device=device) for side in ([size] * 2, whole))
         before = [buffer.clone() for buffer in module.buffers()]
         evaluating = torch.inference_mode if self.inference_mode else torch.no_grad
         try:
@@ -88,8 +110,9 @@ class Compilation(Callback):
                 # not `backward`: no parameter gets a gradient, and DDP hears nothing of it
                 torch.autograd.grad(loss, [parameter for parameter in module.parameters() if parameter.requires_grad])
                 module.eval()
-                with precision.val_step_context(), evaluating():
-                    module(images)
+                if evaluates:
+                    with precision.val_step_context(), evaluating():
+                        module(full)
         finally:
             module.train()
             for buffer, value in zip(module.buffers(), before, strict=True):

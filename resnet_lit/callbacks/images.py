@@ -29,7 +29,8 @@ class ShowImages(Callback):
         if trainer.global_step == 0 and batch_idx == 0 and trainer.is_global_zero:
             for logger in trainer.loggers:
                 if isinstance(logger, RunLogger):
-                    logger.image(AUGMENTED, make_grid(batch[0][:SHOWN].cpu(), nrow=8, padding=1), 0)
+                    shown = batch[0][:SHOWN].cpu().float().round().to(torch.uint8)  # resized images are not rounded
+                    logger.image(AUGMENTED, make_grid(shown, nrow=8, padding=1), 0)
 
 
 def captioned_grid(images: Tensor, captions: Sequence[str], columns: int = 4, zoom: int = 2) -> Tensor:

@@ -59,7 +59,8 @@ class Metrics(Callback):
         self.timing = timing
         self.every_steps = every_steps
         self.evaluated = evaluated  # what the validation loop sees: "val", or "test" under protocol=paper
-        self.peak_images_per_second: float | None = None  # at the peak of the devices' arithmetic; perf/mfu is a share of it
+        # at the peak of the devices' arithmetic, in an epoch counted from 0; perf/mfu is a share of it
+        self.peak_images_per_second: Callable[[int], float] | None = None
         self.latest: dict[str, float] = {}
         self.readings = 0  # of training, in this session
         self.evaluated_at: int | None = None  # step of the last evaluation
@@ -117,7 +118,7 @@ class Metrics(Callback):
         speed = self._images / max(seconds - self._last[1], 1e-9)
         self._row["perf/images_per_second"] = speed
         if self.peak_images_per_second is not None:
-            self._row["perf/mfu"] = speed / self.peak_images_per_second
+            self._row["perf/mfu"] = speed / self.peak_images_per_second(trainer.current_epoch)
         self._last, self._images = (trainer.global_step, seconds), 0
         self._check_finite(values["loss"], "train/loss", trainer)
 
@@ -136,6 +137,11 @@ class Metrics(Callback):
         self.latest.update(found)
         self.evaluated_at = trainer.global_step
         return found
+
+    def read_tta(self, module: LightningModule, part: str) -> dict[str, float]:
+        """`<part>/loss_tta` and `<part>/accuracy_tta` of the test that has just ended: with test-time augmentation."""
+        values = self._read(module, "evaluation_tta")
+        return {f"{part}/{name}_tta": values[name] for name in ("loss", "accuracy")}
 
     @staticmethod
     def _read(module: LightningModule, name: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnet_lit.data.loader import generator
+from resnet_lit.data.draws import generator
 
 
 def random_state() -> dict[str, Any]:

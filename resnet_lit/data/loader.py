@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from resnet_lit.data.augment import Augmentation
+from resnet_lit.data.augment import Augmentation, ImageAugmentation, resize
+from resnet_lit.data.draws import generator
 from resnet_lit.data.errors import DataError
 
 AT_ONCE = 1024  # images of neighbouring batches that are loaded in one go: small tensor operations cost more than their work
 
 
-def generator(seed: int, stream: str, epoch: int, step: int = 0) -> torch.Generator:
-    """A CPU generator whose state is a function of its arguments alone, mixed to 64 bits."""
-    digest = hashlib.blake2b(f"{seed}/{stream}/{epoch}/{step}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
-
-
 class BatchLoader:
-    """Iterates over (images (B, C, H, W) uint8, targets (B,) int64) of one epoch.
+    """Iterates over (images (B, C, H, W), targets (B,) int64) of one epoch; images are uint8, resized ones float32 in [0, 255].
 
     What step s of epoch e sees is a pure function of (seed, e, s): the order of an epoch and the parameters of a step
     are drawn on the CPU for the whole global batch, and each process takes its share of both. `batch_size` is the
@@ -48,14 +42,15 @@ class BatchLoader:
         shuffle: bool = False,
         seed: int = 0,
         augment: Augmentation | None = None,
+        resolution: Callable[[int], int] | None = None,
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
         device: torch.device | str | None = None,
     ) -> None:
         """images: (N, C, H, W) uint8, targets: (N,) int64, both on one device or memory-mapped. indices: (n,), which of
-        them belong here, in the order of an epoch without shuffle (None: all). device: where batches go (None: where
-        images are).
+        them belong here, in the order of an epoch without shuffle (None: all). resolution: the side in pixels to which an
+        epoch's images are resized, after the augmentation (None: never). device: where batches go (None: where images are).
         """
         if len(images) != len(targets) or not 0 <= rank < world_size:
             raise ValueError(f"{len(images)} images, {len(targets)} targets, rank {rank} of {world_size} do not fit")
@@ -63,9 +58,9 @@ class BatchLoader:
             raise DataError(f"data.batch_size={batch_size}: must be at least 1 (try data.batch_size=128)")
         self.images, self.targets = images, targets
         chosen = np.arange(len(images)) if indices is None else np.asarray(indices)
-        self.indices = torch.as_tensor(chosen, dtype=torch.int64).to(images.device)
+        self.indices = torch.as_tensor(chosen, dtype=torch.int64).cpu()
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
-        self.augment, self.drop_last = augment, drop_last
+        self.augment, self.resolution, self.drop_last = augment, resolution, drop_last
         self.rank, self.world_size = rank, world_size
         self.device = torch.device(device) if device is not None else images.device
         self._epoch, self._batches, self._resuming = 0, 0, False
@@ -112,7 +107,7 @@ class BatchLoader:
         self._batches, self._resuming = first, False
         order = self.indices
         if self.shuffle:
-            order = order[torch.randperm(len(order), generator=generator(self.seed, "order", epoch)).to(order.device)]
+            order = order[torch.randperm(len(order), generator=generator(self.seed, "order", epoch))]
         together = max(1, AT_ONCE // self.batch_size)
         for begin in range(first, len(self), together):
             steps = range(begin, min(begin + together, len(self)))
@@ -125,8 +120,9 @@ class BatchLoader:
         batches = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in steps]
         shares = [self._share(len(batch)) for batch in batches]
         mine = torch.cat([batch[share] for batch, share in zip(batches, shares, strict=True)])
-        images = self.images.index_select(0, mine).to(self.device, non_blocking=True)
-        targets = self.targets.index_select(0, mine).to(self.device, non_blocking=True)
+        there = mine.to(self.images.device, non_blocking=True)
+        images = self.images.index_select(0, there).to(self.device, non_blocking=True)
+        targets = self.targets.index_select(0, there).to(self.device, non_blocking=True)
         if self.augment is not None:
             height, width = images.shape[-2:]
             drawn = [
@@ -134,7 +130,12 @@ class BatchLoader:
                 for step, batch in zip(steps, batches, strict=True)
             ]
             parts = {name: [one[name][share] for one, share in zip(drawn, shares, strict=True)] for name in drawn[0]}
-            images = self.augment(images, {name: torch.cat(part) for name, part in parts.items()})
+            parameters = {name: torch.cat(part) for name, part in parts.items()}
+            if isinstance(self.augment, ImageAugmentation):
+                parameters |= self.augment.draw_for(mine, epoch, self.seed)
+            images = self.augment(images, parameters)
+        if self.resolution is not None:
+            images = resize(images, self.resolution(epoch))
         sizes = [share.stop - share.start for share in shares]
         return zip(images.split(sizes), targets.split(sizes), strict=True)
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from resnet_lit.data.augment import Augment, Augmentation, blur, crop, flip, normalize, rotate
+from resnet_lit.data.augment import (
+    Augment,
+    Augmentation,
+    Crop,
+    alternate_flip,
+    blur,
+    crop,
+    cutout,
+    flip,
+    normalize,
+    resize,
+    rotate,
+)
+from resnet_lit.data.draws import coins
 from resnet_lit.data.errors import DataError
 
 SHAPES = [(24, 3, 32, 32), (16, 1, 28, 28), (8, 3, 24, 40), (8, 4, 7, 9)]
@@ -26,6 +41,77 @@ def test_crop_is_torchvisions(shape, padding) -> None:
     offsets[0], offsets[1] = 0, 2 * padding
     for image, (y, x), cropped in zip(batch, offsets.tolist(), crop(batch, offsets, padding), strict=True):
         assert torch.equal(cropped, tv.crop(tv.pad(image, [padding] * 4), y, x, *shape[2:]))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("padding", [1, 4])
+def test_crop_from_reflection_is_torchvisions(shape, padding) -> None:
+    kept = Crop(padding, "reflect")
+    for seed, count in ((0, shape[0]), (1, shape[0] // 2)):  # the second batch meets the memory of the first
+        batch = images((count, *shape[1:]), seed)
+        offsets = torch.randint(2 * padding + 1, (count, 2))
+        offsets[0], offsets[1] = 0, 2 * padding
+        for image, (y, x), cropped in zip(batch, offsets.tolist(), kept(batch, offsets), strict=True):
+            assert torch.equal(cropped, tv.crop(tv.pad(image, [padding] * 4, padding_mode="reflect"), y, x, *shape[2:]))
+
+
+def test_more_reflection_than_image_is_refused() -> None:
+    with pytest.raises(
+        DataError, match=r"^augment.crop_padding=7: images of 7x9 pixels have too few to mirror .*crop_padding=6\)"
+    ):
+        crop(images((2, 3, 7, 9)), torch.zeros(2, 2, dtype=torch.int64), 7, "reflect")
+
+
+def test_each_image_is_flipped_by_its_own_coin_and_then_alternates() -> None:
+    everyone = torch.arange(50_000)
+    first = alternate_flip(everyone, 0, seed=3)
+    assert abs(first.float().mean() - 0.5) < 0.01
+    for epoch in range(1, 5):
+        assert torch.equal(alternate_flip(everyone, epoch, seed=3), first ^ (epoch % 2 == 1))
+    some = torch.tensor([49_999, 7, 7, 123])  # whatever the batch: a coin belongs to its image
+    assert torch.equal(alternate_flip(some, 0, seed=3), first[some])
+    assert abs((alternate_flip(everyone, 0, seed=4) == first).float().mean() - 0.5) < 0.01
+    neighbours = (first[1:] == first[:-1]).float().mean()
+    assert abs(neighbours - 0.5) < 0.01
+
+
+def test_coins_are_the_top_bits_of_splitmix64() -> None:
+    """Against the generator's definition in plain integers; its first output from state 0 is the published one."""
+    assert splitmix64(0, 0) == 0xE220A8397B1DCDAF
+    state = int.from_bytes(hashlib.blake2b(b"5/flip", digest_size=8).digest(), "little")
+    drawn = coins(5, "flip", torch.arange(200))
+    assert drawn.tolist() == [bool(splitmix64(state, index) >> 63) for index in range(200)]
+
+
+def splitmix64(state: int, number: int) -> int:
+    """Output `number`, from 0 on, of the generator that starts at `state`."""
+    z = (state + (number + 1) * 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("size", [1, 4, 5, 7])
+def test_cutout_fills_a_square_around_its_centre(shape, size) -> None:
+    """As DeVries and Taylor's own code does: y1 = clip(y - size // 2, 0, h), y2 = clip(y + size // 2, 0, h), of an even size."""
+    batch, (height, width) = images(shape), shape[2:]
+    centres = torch.stack([torch.randint(side, (len(batch),)) for side in (height, width)], 1)
+    centres[0], centres[1] = 0, torch.tensor([height - 1, width - 1])
+    before, fill = batch.clone(), [125.3, 0.0, 113.9, 9.6][: shape[1]]
+    results = cutout(batch, centres, size, fill)
+    assert torch.equal(batch, before)
+    for image, (y, x), result in zip(batch, centres.tolist(), results, strict=True):
+        top, left = y - size // 2, x - size // 2
+        image[:, max(top, 0) : max(top + size, 0), max(left, 0) : max(left + size, 0)] = torch.tensor(fill).round()[:, None, None]
+        assert torch.equal(result, image)
+
+
+@pytest.mark.parametrize("size", [16, 24, 32])
+def test_resized_images_are_torchvisions(size) -> None:
+    batch = images((6, 3, 32, 32))
+    wanted = tv.resize(batch.float(), [size, size], InterpolationMode.BILINEAR, antialias=True)
+    assert torch.allclose(resize(batch, size).float(), wanted, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -82,6 +168,8 @@ def test_normalisation_is_torchvisions() -> None:
         ({"crop_padding": 4, "flip": 0.5}, {"offsets", "flip"}),
         ({"rotation": 15.0}, {"degrees"}),
         ({"blur": 0.5}, {"blur", "sigmas"}),
+        ({"cutout": 8}, {"centres"}),
+        ({"flip": 0.5, "flip_mode": "alternate"}, set()),
         ({"crop_padding": 2, "flip": 1.0, "rotation": 30.0, "blur": 1.0}, {"offsets", "flip", "degrees", "blur", "sigmas"}),
     ],
 )
@@ -98,7 +186,7 @@ def test_parameters_are_drawn_for_what_is_in_use(options, names) -> None:
 
 
 def test_parameters_have_their_distribution() -> None:
-    drawn = Augment(4, 0.25, 15.0, 0.75, 3, (0.5, 1.5)).draw(100_000, 32, 32, torch.Generator().manual_seed(0))
+    drawn = Augment(4, 0.25, 15.0, 0.75, 3, (0.5, 1.5), cutout=8).draw(100_000, 32, 24, torch.Generator().manual_seed(0))
     assert drawn["offsets"].unique().tolist() == list(range(9))
     assert torch.bincount(drawn["offsets"].flatten()).float().div(200_000).sub(1 / 9).abs().max() < 0.005
     assert abs(drawn["flip"].float().mean() - 0.25) < 0.01
@@ -107,13 +195,16 @@ def test_parameters_have_their_distribution() -> None:
     assert 14.9 < drawn["degrees"].max() <= 15
     assert 0.5 <= drawn["sigmas"].min() < 0.51
     assert 1.49 < drawn["sigmas"].max() <= 1.5
+    for centre, side in zip(drawn["centres"].T, (32, 24), strict=True):
+        assert torch.bincount(centre, minlength=side).float().div(100_000).sub(1 / side).abs().max() < 0.005
 
 
-def test_the_order_is_crop_flip_rotation_blur() -> None:
-    batch, augment = images((32, 3, 32, 32)), Augment(4, 0.5, 15.0, 0.5)
+def test_the_order_is_crop_flip_rotation_blur_cutout() -> None:
+    batch, augment = images((32, 3, 32, 32)), Augment(4, 0.5, 15.0, 0.5, cutout=8, fill=(125.0, 123.0, 114.0))
     drawn = augment.draw(32, 32, 32, torch.Generator().manual_seed(0))
     wanted = flip(crop(batch, drawn["offsets"], 4), drawn["flip"])
     wanted = blur(rotate(wanted, drawn["degrees"]), 3, drawn["sigmas"], drawn["blur"])
+    wanted = cutout(wanted, drawn["centres"], 8, (125.0, 123.0, 114.0))
     assert torch.equal(augment(batch, drawn), wanted)
 
 

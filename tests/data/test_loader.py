@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from resnet_lit.data.augment import Augment
+from resnet_lit.data.augment import Augment, alternate_flip, resize
 from resnet_lit.data.errors import DataError
 from resnet_lit.data.loader import BatchLoader
 
@@ -189,6 +189,46 @@ class Invert:
 
     def __call__(self, images: Tensor, parameters: dict[str, Tensor]) -> Tensor:
         return torch.where(parameters["invert"][:, None, None, None], 255 - images, images)
+
+
+class OfImages(Invert):
+    """One that changes every third image in every other epoch."""
+
+    def draw_for(self, indices: Tensor, epoch: int, seed: int) -> dict[str, Tensor]:
+        return {"invert": (indices % 3 == 0) & (epoch % 2 == seed)}
+
+
+@pytest.mark.parametrize("augment", [OfImages(), Augment(2, 0.5, flip_mode="alternate", padding_mode="reflect", cutout=3)])
+def test_an_augmentation_that_asks_which_images_is_shared_by_rank_too(augment) -> None:
+    whole = epoch(0, augment=augment)
+    for world_size in (2, 3):
+        assert equal(joined([epoch(0, augment=augment, rank=rank, world_size=world_size) for rank in range(world_size)]), whole)
+
+
+def test_alternating_flips_belong_to_the_image_whatever_the_order() -> None:
+    seen = []
+    for number in range(3):
+        batches = epoch(number, augment=Augment(flip=0.5, flip_mode="alternate"))
+        images, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        flipped = torch.empty(103, dtype=torch.bool)
+        flipped[targets] = (images != IMAGES[targets]).flatten(1).any(1)
+        pairs = zip(images, targets, strict=True)
+        assert all(torch.equal(image, IMAGES[t].flip(2) if flipped[t] else IMAGES[t]) for image, t in pairs)
+        seen.append(flipped)
+    assert torch.equal(seen[0], alternate_flip(torch.arange(103), 0, seed=0))
+    assert torch.equal(seen[1], ~seen[0])
+    assert torch.equal(seen[2], seen[0])
+
+
+def test_images_are_resized_as_the_epoch_says() -> None:
+    sizes = {0: 4, 1: 6, 2: 8}
+    for number, size in sizes.items():
+        batches, full = epoch(number, resolution=sizes.__getitem__), epoch(number)
+        for (images, targets), (whole, same) in zip(batches, full, strict=True):
+            assert torch.equal(targets, same)
+            assert torch.equal(images, resize(whole, size))  # what was drawn is what is drawn without
+    shares = [epoch(1, resolution=sizes.__getitem__, rank=rank, world_size=2) for rank in range(2)]
+    assert equal(joined(shares), epoch(1, resolution=sizes.__getitem__))
 
 
 def test_an_augmentation_of_ones_own_is_shared_by_rank_too() -> None:
