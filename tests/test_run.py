@@ -303,9 +303,7 @@ from torch import nn
 
 class Plain(nn.Sequential):
     def __init__(self, num_classes):
-        super().__init__(nn.Conv2d(3, 4, 3, stride=4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(num_classes))
-        import torch
-        self(torch.zeros(1, 3, 32, 32))
+        super().__init__(nn.Conv2d(3, 8, 5, stride=3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes))
 """
 
 
@@ -316,12 +314,17 @@ def test_two_processes_learn_what_one_learns(tmp_path, monkeypatch) -> None:
     (tmp_path / "plain.py").write_text(WITHOUT_BATCHNORM)
     monkeypatch.syspath_prepend(str(tmp_path))
     words = [*TINY, "model={_target_: plain.Plain, name: plain}", "trainer.accelerator=cpu", "augment=all", "data.batch_size=64"]
+    words += ["augment.padding_mode=reflect", "augment.flip_mode=alternate", "augment.cutout=8", "data.resolution=[24,32]"]
+    words += ["evaluation.tta=flip"]
     two = ["-m", *words, "trainer.devices=2", "trainer.strategy=ddp", "hydra.sweep.dir=two", "seed=0"]
     ended = start(*two, cwd=tmp_path)
     run(load(*words), tmp_path / "one")
     assert ended.wait(timeout=300) == 0, ended.communicate()
     (record,) = (tmp_path / "two").rglob("result.json")
     curves = []
+    outputs = [np.load(folder / "test_outputs.npz") for folder in (tmp_path / "one", record.parent)]
+    assert np.allclose(outputs[0]["logits_tta"], outputs[1]["logits_tta"], rtol=1e-4, atol=1e-5)
+    assert read(record.parent)["metrics"]["test/accuracy_tta"] == read(tmp_path / "one")["metrics"]["test/accuracy_tta"]
     for folder in (tmp_path / "one", record.parent):
         with (folder / "metrics.csv").open() as file:
             rows = list(csv.DictReader(file))
