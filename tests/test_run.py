@@ -303,7 +303,8 @@ from torch import nn
 
 class Plain(nn.Sequential):
     def __init__(self, num_classes):
-        super().__init__(nn.Conv2d(3, 8, 5, stride=3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes))
+        pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        super().__init__(nn.Conv2d(3, 8, 5, stride=3), nn.ReLU(), *pooled, nn.Linear(8, num_classes))
 """
 
 
