@@ -61,8 +61,9 @@ def check(data: Data, full: int | None, network: Architecture | None) -> None:
         )
     if max(data.resolution) > full:
         raise ConfigError(f"{key}: {max(data.resolution)} is more than the {full} pixels that the images have")
-    for pixels in data.resolution if network is not None else ():
+    for pixels in data.resolution:
         try:
-            network.at(pixels)
+            if network is not None:
+                network.at(pixels)
         except ValueError as error:
             raise ConfigError(f"{key}: {error}") from error

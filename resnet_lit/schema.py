@@ -165,7 +165,7 @@ def _check(config: Config) -> None:
     if data.image_size is not None and data.name != "folder":
         raise ConfigError(f"data.image_size={data.image_size}: only data=folder is resized (data={data.name} is 32x32)")
     full = data.image_size if data.name == "folder" else 32
-    resolution.check(data, full, (lambda pixels: architecture(model, image_size=pixels)) if model.target == RESNET else None)
+    resolution.check(data, full, architecture(model, image_size=full or 32) if model.target == RESNET else None)
     if data.resolution is not None and trainer.max_epochs is None and trainer.max_steps < 0:
         raise ConfigError(
             f"data.resolution={show(data.resolution)}: its phases are shares of the run's epochs, which trainer.max_time does "

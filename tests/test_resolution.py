@@ -57,12 +57,12 @@ def test_sizes_are_named_once_with_the_full_one_last() -> None:
         (["data.resolution_shares=[1,1]"], "data.resolution_shares=[1,1]: say how long each size of data.resolution is kept"),
         (
             ["data.resolution=[24,32]", "model.pool=4"],
-            "data.resolution=[24,32]: too small for the network with 24 pixels: model.pool=4: only 3x3 pixels are left",
+            "data.resolution=[24,32]: model.pool=4: only 3x3 pixels are left",
         ),
         (
             ["data.resolution=[24,32]", "model.pool=2"],
-            "data.resolution=[24,32]: with model.pool=2 the classifier has 512 inputs on images of 24 pixels and 2,048 on those "
-            "of 32; model.pool=null averages over all that are left",
+            "data.resolution=[24,32]: model.pool=2: leaves another number of features of images of 24x24 pixels than of 32x32 "
+            "(try model.pool=null)",
         ),
         (
             ["data.resolution=[24,32]", "model.pool=null", "trainer.max_epochs=null", "trainer.max_time=00:01:00:00"],
