@@ -261,6 +261,7 @@ def build_run_optimizer(network: nn.Module, config: Config) -> torch.optim.Optim
     """The optimizer that a run trains a network with. Raises as `build_optimizer`."""
     # with a gradient scaler, a fused step takes the scale off by itself, after Lightning would have clipped
     fused = config.trainer.gradient_clip_val is None or config.trainer.precision not in (16, "16-mixed")
+    fused = fused and not trains_in_parts(config.model)  # torch's fused SGD takes no parameter whose momentum begins later
     return build_optimizer(network, config.optimizer, fused=fused)
 
 

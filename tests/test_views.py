@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 WORDS = (
     *TINY,
     *("trainer.max_epochs=3", "data.resolution=[16,24,32]", "augment=crop_flip", "augment.padding_mode=reflect"),
-    *("augment.flip_mode=alternate", "augment.cutout=8", "logger=none", "evaluation.tta=6"),
+    *("augment.flip_mode=alternate", "augment.cutout=8", "logger=none", "evaluation.tta=6", "model.stem_frozen=1"),
 )
 
 STOP = """
