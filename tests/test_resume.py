@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
-from tests_support import ROOT, TINY, image_tree, start
+from tests_support import ROOT, TINY, image_tree, start, wait_for
 
 from resnet_lit.record import read, write
 from resnet_lit.run import FolderError, run
@@ -19,43 +21,39 @@ from resnet_lit.run import FolderError, run
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_run_with_a_checkpoint(tmp_path, signum, status) -> None:
-    """Between two optimizer steps too."""
-    words = [*TINY, "trainer.max_epochs=1000", "trainer.accumulate_grad_batches=3", "data.batch_size=8", "hydra.run.dir=run"]
-    process = start(*words, cwd=tmp_path)
-    while not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists():
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.02)
-    busy = start(*words, cwd=tmp_path)
+def test_a_signal_ends_a_run_with_a_checkpoint_and_it_goes_on_elsewhere_from_the_one_before(tmp_path) -> None:
+    """Between two optimizer steps too. Its folder is moved and its last checkpoint damaged; `resume=` needs no other words."""
+    words = [*TINY, "trainer.max_epochs=1000", "trainer.accumulate_grad_batches=3", "data.batch_size=8", "fresh=true"]
+    folder, moved = tmp_path / "run", tmp_path / "moved, a=b"
+    process = start(*words, "hydra.run.dir=run", cwd=tmp_path)
+    wait_for(lambda: (folder / "checkpoints" / "last.previous.ckpt").exists() or process.poll() is not None)
+    busy = start(*words, "hydra.run.dir=run", cwd=tmp_path)
     assert "is training this run" in busy.communicate()[0]
     assert busy.returncode == 75
-    process.send_signal(signum)
-    output = process.communicate()[0]
-    assert process.returncode == status
-    assert "rerun the same command to resume" in output
-    record = read(tmp_path / "run")
-    assert record["status"] == "interrupted"
-    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == record["steps"]
+    steps = _ended_by(process, signal.SIGINT, 130, folder)
 
-
-def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(tmp_path) -> None:
-    words = [*TINY, "trainer.max_epochs=1000", "hydra.run.dir=run"]
-    process = start(*words, cwd=tmp_path)
-    while not (tmp_path / "run" / "checkpoints" / "last.previous.ckpt").exists():
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    process.wait()
-    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    folder.rename(moved)
+    last = moved / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
-    again = start(*words, cwd=tmp_path)
-    while "resuming from" not in (line := again.stdout.readline()):
-        assert line, "the run ended without saying so"
+    again = start("resume=moved, a=b", cwd=tmp_path)
+    line = next((line for line in again.stdout if "resuming from" in line), "the run ended without saying so")
     assert "last.ckpt is damaged" in line
     assert "last.previous.ckpt" in line
-    again.send_signal(signal.SIGTERM)
-    again.wait()
+    assert any(int(step[1]) > steps for line in again.stdout if (step := re.search(r" step (\d+)/", line)))
+    assert _ended_by(again, signal.SIGTERM, 143, moved) > steps
+    assert [p.name for p in tmp_path.iterdir()] == ["moved, a=b"]
+
+
+def _ended_by(process: subprocess.Popen[str], signum: signal.Signals, status: int, folder: Path) -> int:
+    """End a run by a signal; the steps that its record and its last checkpoint say it has made."""
+    process.send_signal(signum)
+    output = process.communicate()[0]
+    assert process.returncode == status, output
+    assert "rerun the same command to resume" in output
+    record = read(folder)
+    assert record["status"] == "interrupted"
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == record["steps"]
+    return record["steps"]
 
 
 def test_fresh_puts_the_earlier_run_aside(tmp_path) -> None:
@@ -87,28 +85,6 @@ def test_an_unfinished_run_does_not_go_on_with_other_data(tmp_path) -> None:
     write(tmp_path / "run", {**read(tmp_path / "run"), "status": "interrupted"})
     with pytest.raises(FolderError, match="on other data"):
         run(load(*words, f"data.root={tmp_path}/second", "trainer.max_epochs=1"), tmp_path / "run")
-
-
-def test_resume_needs_no_other_words_and_a_moved_folder_works(tmp_path) -> None:
-    words = [*TINY, "trainer.max_epochs=1000", "fresh=true", "hydra.run.dir=run"]
-    process = start(*words, cwd=tmp_path)
-    while not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists():
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    process.wait()
-    steps = read(tmp_path / "run")["steps"]
-    (tmp_path / "run").rename(tmp_path / "moved, a=b")
-    again = start("resume=moved, a=b", cwd=tmp_path)
-    time.sleep(1)
-    while len((read(tmp_path / "moved, a=b") or {})["sessions"]) < 2:
-        assert again.poll() is None, again.stdout.read()
-        time.sleep(0.05)
-    time.sleep(1)
-    again.send_signal(signal.SIGTERM)
-    assert again.wait() == 143
-    assert read(tmp_path / "moved, a=b")["steps"] > steps
-    assert [p.name for p in tmp_path.iterdir()] == ["moved, a=b"]
 
 
 def test_checkpoints_that_are_all_damaged_are_not_passed_over(tmp_path) -> None:

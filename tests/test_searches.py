@@ -77,24 +77,24 @@ def test_a_protocol_without_validation_part_is_refused(tmp_path: Path) -> None:
 def test_a_search_typed_again_completes_to_n_trials_and_one_that_fails_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second trial raises once; the second typing tries it again, and has one trial more to make."""
+    """The first trial raises once; the second typing tries it again, and has one trial more to make."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "cluster"))
-    search = ("+search=optimizer", *TINY, "data.batch_size=32,64", "hydra.sweeper.n_trials=2")
-    search += ("+callbacks.casualties._target_=casualties.Casualties", "+callbacks.casualties.nth=2")
+    search = ("+search=optimizer", *TINY, "data.batch_size=32,64", "hydra.sweeper.n_trials=1")
+    search += ("+callbacks.casualties._target_=casualties.Casualties", "+callbacks.casualties.nth=1")
     first = start(*search, cwd=tmp_path)
     output = first.communicate()[0]
     assert first.returncode == 1, output
-    assert "1 of 2 trials; rerun the command" in output
-    second = start(*search, "hydra.sweeper.n_trials=3", cwd=tmp_path)
+    assert "0 of 1 trials; rerun the command" in output
+    second = start(*search, "hydra.sweeper.n_trials=2", cwd=tmp_path)
     output = second.communicate()[0]
     assert second.returncode == 0, output
-    assert "3 of 3 trials" in output
+    assert "2 of 2 trials" in output
 
     (study,) = optuna.get_all_study_summaries(f"sqlite:///{tmp_path}/outputs/searches.db")
     trials = optuna.load_study(study_name=study.study_name, storage=f"sqlite:///{tmp_path}/outputs/searches.db").trials
-    assert [one.state for one in trials].count(TrialState.COMPLETE) == 3
+    assert [one.state for one in trials].count(TrialState.COMPLETE) == 2
     assert [one.state for one in trials].count(TrialState.FAIL) == 1
     records = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/digits/*/result.json")]
-    assert len(records) == 3  # the trial that failed has gone on in its folder
+    assert len(records) == 2  # the trial that failed has gone on in its folder
     values = sorted(one.value for one in trials if one.value is not None)
     assert values == sorted(record["metrics"]["val/accuracy"] for record in records)
