@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from resnet_lit.record import read
+from resnet_lit.record import Record, read
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,10 +51,14 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def records_in(folder: Path) -> list[Record]:
+    """The records of the cells in `folder`."""
+    return [record for path in folder.glob("*/result.json") if (record := read(path.parent))]
+
+
 def statuses(folder: Path) -> dict[str, int]:
     """The statuses of the cells in `folder`, each with the number of a process."""
-    found = [read(path.parent) for path in folder.glob("*/result.json")]
-    return {record["status"]: record["process"]["pid"] for record in found if record}
+    return {record["status"]: record["process"]["pid"] for record in records_in(folder)}
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 240) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -16,9 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
-from tests_support import TINY, start, statuses, wait_for
+from tests_support import TINY, records_in, start, statuses, wait_for
 
-from resnet_lit.record import read
 from resnet_lit.typed import Refused
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'resnet_lit[ray]'")
@@ -37,7 +35,7 @@ def _paths(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of two nodes with two cores and a GPU each."""
+    """The address of two nodes with a core and a GPU each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -45,7 +43,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         str(Path(sys.executable).with_name("ray")),
         "start",
         "--block",
-        "--num-cpus=2",
+        "--num-cpus=1",
         "--num-gpus=1",
         "--disable-usage-stats",
     ]
@@ -54,7 +52,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "OMP_NUM_THREADS")}
     environment["RAY_worker_niceness"] = "0"  # else they starve beside other tests
     nodes = []
-    for role in (["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false"], [f"--address={address}"]):
+    head = ["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false", '--resources={"head": 1}']
+    for role in (head, [f"--address={address}"]):
         node = subprocess.Popen([*ray, *role], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
         nodes.append(node)
         assert node.stdout is not None
@@ -66,54 +65,40 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
 
 
-def test_every_run_gets_a_gpu_of_its_own_and_its_part_of_the_cores(tmp_path: Path) -> None:
-    pretended = ("hydra.launcher.ray.init.num_gpus=2", "hydra.launcher.ray.init.num_cpus=4")
-    driver = start("-m", *CELLS, "hydra/launcher=gpus", *pretended, "seed=0,1", cwd=tmp_path)
-    output = driver.communicate()[0]
-    assert driver.returncode == 0, output
-    assert "2 of 2 finished" in output
-    told = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/digits/*/told.json")]
-    assert sorted(one["gpus"] for one in told) == ["0", "1"]
-    assert {one["threads"] for one in told} == {min(2, len(os.sched_getaffinity(0)))}
+def test_a_sweep_outlives_its_driver_its_runs_and_a_move_to_a_cluster_and_back(cluster: str, tmp_path: Path) -> None:
+    here = ("hydra/launcher=gpus", "hydra.launcher.ray.init.num_gpus=2", "hydra.launcher.ray.init.num_cpus=2")
+    there = ("hydra/launcher=ray_cluster", f"hydra.launcher.ray.init.address={cluster}")
+    happens = [f"+callbacks.casualties.{what}" for what in ("ended=[0,1]", "raises=[2]", "killed=[3]")]
+    sweep = ("-m", *CELLS, *happens)
+    folder = tmp_path / "outputs" / "digits"
 
+    driver = start(*sweep, *here, "seed=0,1", cwd=tmp_path)
+    wait_for(lambda: len(list(folder.glob("*/had its accident"))) == 2)
+    told = [json.loads(path.read_text()) for path in folder.glob("*/told.json")]
+    assert sorted(run["gpus"] for run in told) == ["0", "1"]  # one each
+    assert {run["threads"] for run in told} == {1}  # its part of the cores
+    driver.kill()
+    driver.wait()
+    wait_for(lambda: set(statuses(folder)) == {"interrupted"}, 60)
+    assert [record["reason"] for record in records_in(folder)] == ["ended by SIGTERM"] * 2
 
-def test_one_run_raises_and_one_is_killed_and_the_rest_of_a_cluster_finishes(cluster: str, tmp_path: Path) -> None:
-    sweep = ("-m", *CELLS, "hydra/launcher=ray_cluster", f"hydra.launcher.ray.init.address={cluster}", "seed=0,1,2")
-    sweep += ("+callbacks.casualties.raises=[1]", "+callbacks.casualties.killed=[2]")
-    driver = start(*sweep, cwd=tmp_path)
-    output = driver.communicate()[0]
-    assert driver.returncode == 1, output
+    joined = start(*sweep, *there, "seed=0,2,3", cwd=tmp_path)
+    output = joined.communicate()[0]
+    assert joined.returncode == 1, output
     assert "1 of 3 finished" in output
     assert "an accident" in output
     assert "killed by signal 9" in output
-    assert len(list(tmp_path.glob("outputs/digits/*/told.json"))) == 3
+    assert len(list(folder.glob("*/told.json"))) == 4
 
-    again = start(*sweep, cwd=tmp_path)
+    again = start(*sweep, *here, "seed=0,1,2,3", cwd=tmp_path)
     output = again.communicate()[0]
     assert again.returncode == 0, output
-    assert "3 of 3 finished" in output
+    assert "4 of 4 finished" in output
+    assert [len(record["sessions"]) for record in records_in(folder)] == [2, 2, 2, 2]
 
 
-def test_a_killed_driver_loses_nothing(tmp_path: Path) -> None:
-    sweep = ("-m", *CELLS, "trainer.max_epochs=100", "hydra/launcher=gpus", "hydra.launcher.ray.init.num_cpus=2", "seed=0,1")
-    driver = start(*sweep, cwd=tmp_path)
-    folder = tmp_path / "outputs" / "digits"
-    wait_for(lambda: len(list(folder.glob("*/checkpoints/last.ckpt"))) == 2, 240)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    wait_for(lambda: set(statuses(folder)) <= {"interrupted", "finished"}, 60)
-    found = [read(path.parent) for path in folder.glob("*/result.json")]
-    assert [record["reason"] for record in found if record] == ["ended by SIGTERM"] * 2
-
-    again = start(*sweep, cwd=tmp_path)
-    output = again.communicate()[0]
-    assert again.returncode == 0, output
-    assert "2 of 2 finished" in output
-    assert [len(record["sessions"]) for path in folder.glob("*/result.json") if (record := read(path.parent))] == [2, 2]
-
-
-def test_too_large_a_share_is_refused_before_anything(tmp_path: Path) -> None:
-    words = ("hydra/launcher=gpus", "hydra.launcher.ray.remote.num_gpus=2", "hydra.launcher.ray.init.num_gpus=1")
+def test_too_large_a_share_is_refused_before_anything(cluster: str, tmp_path: Path) -> None:
+    words = ("hydra/launcher=ray_cluster", f"hydra.launcher.ray.init.address={cluster}", "hydra.launcher.ray.remote.num_gpus=2")
     driver = start("-m", *CELLS, *words, "seed=0,1", cwd=tmp_path)
     output = driver.communicate()[0]
     assert driver.returncode == 2, output
@@ -149,8 +134,8 @@ def test_no_cluster_at_an_address_is_one_line(monkeypatch: pytest.MonkeyPatch, a
     assert str(refused.value) == f"hydra.launcher.ray.init.address={address}: {why} (ray start --head starts one)"
 
 
-def test_runs_start_in_the_order_of_the_sweep(tmp_path: Path) -> None:
-    script = """
+def test_runs_start_in_the_order_of_the_sweep(cluster: str, tmp_path: Path) -> None:
+    script = f"""
         import time
         import ray
         from hydra_plugins.hydra_ray_launcher import _core, _launcher_util
@@ -161,11 +146,11 @@ def test_runs_start_in_the_order_of_the_sweep(tmp_path: Path) -> None:
             return time.monotonic(), arguments["sweep_config"]
 
         _launcher_util._run_job = job
-        ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="error", log_to_driver=False)
-        _in_one_queue({"num_cpus": 1, "num_gpus": 0, "max_retries": -1})
+        ray.init(address="{cluster}", logging_level="error", log_to_driver=False)
+        _in_one_queue(dict(resources=dict(head=1), max_retries=-1))  # one at a time
         started = [_core.launch_job_on_ray(None, None, number, None, None) for number in range(12)]
         print(*[number for _, number in sorted(ray.get(started))])
     """  # a process of its own: Ray's threads outlive it here, and upset the processes that later tests start
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    ran = subprocess.run(command, cwd=tmp_path, env={**os.environ, "RAY_AUTH_MODE": "disabled"}, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ran.stdout.split() == [str(number) for number in range(12)], ran.stderr
