@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 from hydra.types import RunMode
-from tests_support import TINY, start, wait_for
+from tests_support import TINY, records_in, start, wait_for
 
 from resnet_lit.config import own_hydra
 from resnet_lit.launchers import Requeued, queue_states, runs_here, share
-from resnet_lit.record import read, usable_cores
+from resnet_lit.record import usable_cores
 from resnet_lit.typed import ConfigError
 
 
@@ -115,7 +115,7 @@ def test_runs_side_by_side_share_the_cores_and_a_lost_worker_is_made_up_for(
     assert driver.returncode == 0, output
     assert "JoblibLauncher has lost a job" in output
     assert "2 of 2 finished" in output
-    records = [record for path in tmp_path.glob("outputs/digits/*/result.json") if (record := read(path.parent))]
+    records = records_in(tmp_path / "outputs" / "digits")
     assert {record["threads"] for record in records} == {max(1, usable_cores() // 2)}
     assert {record["seed"]: len(record["sessions"]) for record in records}[1] == 2
 
@@ -138,5 +138,4 @@ def test_ctrl_c_ends_runs_side_by_side_with_checkpoints(tmp_path: Path) -> None:
     wait_for(lambda: len(list(folder.glob("*/checkpoints/last.ckpt"))) == 2, 150)
     driver.send_signal(signal.SIGINT)
     assert driver.wait(120) == 130
-    records = [record for path in folder.glob("*/result.json") if (record := read(path.parent))]
-    assert [record["reason"] for record in records] == ["ended by SIGTERM"] * 2
+    assert [record["reason"] for record in records_in(folder)] == ["ended by SIGTERM"] * 2

@@ -7,13 +7,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests_support import ROOT, TINY, files_of, start, statuses, wait_for
+from tests_support import ROOT, TINY, files_of, records_in, start, statuses, wait_for
 
+from resnet_lit.config import folder_name, load
 from resnet_lit.record import read
 
 pytestmark = pytest.mark.slow
-WORDS = (*TINY, "trainer.max_epochs=8")
-SWEEP = ("-m", *WORDS, "data.batch_size=32", "seed=0,1")
 
 
 def processes_under(folder: Path) -> list[int]:
@@ -30,35 +29,6 @@ def processes_under(folder: Path) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def test_a_killed_cell_is_named_the_others_finish_and_the_next_typing_repairs_it(tmp_path: Path) -> None:
-    from resnet_lit.config import folder_name, load
-
-    driver = start(*SWEEP, cwd=tmp_path)
-    folder = tmp_path / "outputs" / "digits"
-    wait_for(lambda: "running" in statuses(folder))
-    os.kill(statuses(folder)["running"], signal.SIGKILL)
-    output = driver.communicate()[0]
-    assert driver.returncode == 1
-    assert "1 of 2 finished" in output
-    reason = "killed by signal 9 (SIGKILL)"
-    assert reason in output
-    assert reason in {(read(path.parent) or {})["reason"] for path in folder.glob("*/result.json")}
-    before = {name: digest for name, digest in files_of(folder).items() if "result.json" in name}
-
-    again = start(*SWEEP, cwd=tmp_path)
-    output = again.communicate()[0]
-    assert again.returncode == 0, output
-    assert "2 of 2 finished" in output
-    after = {name: digest for name, digest in files_of(folder).items() if "result.json" in name}
-    assert len(after) == 2
-    assert len(set(before.items()) & set(after.items())) == 1  # the finished one was left alone
-
-    cells = {path.parent.relative_to(tmp_path / "outputs").as_posix() for path in folder.glob("*/result.json")}
-    assert cells == {folder_name(load(*WORDS, "data.batch_size=32", f"seed={seed}")) for seed in range(2)}
-    single = start(*WORDS, "data.batch_size=32", "seed=1", cwd=tmp_path)
-    assert "finished before" in single.communicate()[0]
 
 
 def test_a_cell_ends_when_its_driver_is_killed(tmp_path: Path) -> None:
@@ -97,9 +67,11 @@ def test_ctrl_c_ends_the_cell_with_a_checkpoint_and_prints_the_table(tmp_path: P
     assert read(folder)["reason"] == "ended by SIGINT"
 
 
-def test_a_sweep_waits_for_runs_of_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+def test_a_sweep_waits_for_others_names_what_was_killed_and_the_next_typing_repairs_it(tmp_path: Path, monkeypatch) -> None:
+    """Two of its runs are trained by other processes, of which one is killed; the third is killed too, in the sweep itself."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "tests"), str(ROOT / "tests" / "cluster")]))
     words = (*TINY, "+callbacks.held._target_=held.Held", "+callbacks.held.seeds=[0,1]", f"+callbacks.held.until={tmp_path}/go")
+    words += ("+callbacks.casualties._target_=casualties.Casualties", "+callbacks.casualties.killed=[2]")
     outputs = tmp_path / "outputs" / "digits"
     finishes, dies = (start(*words, f"seed={seed}", cwd=tmp_path) for seed in (0, 1))
     wait_for(lambda: len(list(outputs.glob("*/.heartbeat"))) == 2 and "running" in statuses(outputs))
@@ -119,8 +91,28 @@ def test_a_sweep_waits_for_runs_of_other_processes(tmp_path: Path, monkeypatch: 
     dies.wait()
     (tmp_path / "go").touch()
     printed += sweep.communicate()[0].splitlines()
-    assert sweep.returncode == 0, printed
-    assert "3 of 3 finished" in printed
-    found = [read(path.parent) for path in outputs.glob("*/result.json")]
-    assert {record["seed"]: len(record["sessions"]) for record in found if record} == {0: 1, 1: 2, 2: 1}
+    assert sweep.returncode == 1, printed
+    assert "2 of 3 finished" in "\n".join(printed)
+    reason = "killed by signal 9 (SIGKILL)"
+    assert reason in "\n".join(printed)
+    assert {record["seed"]: (len(record["sessions"]), record["reason"]) for record in records_in(outputs)} == {
+        0: (1, None),
+        1: (2, None),
+        2: (1, reason),
+    }
     assert not list(outputs.glob("*/.heartbeat"))
+
+    before = {name: digest for name, digest in files_of(outputs).items() if "result.json" in name}
+    again = start("-m", *words, "seed=0,1,2", cwd=tmp_path)
+    output = again.communicate()[0]
+    assert again.returncode == 0, output
+    assert "3 of 3 finished" in output
+    after = {name: digest for name, digest in files_of(outputs).items() if "result.json" in name}
+    assert len(after) == 3
+    assert len(set(before.items()) & set(after.items())) == 2  # the finished ones were left alone
+
+    monkeypatch.syspath_prepend(ROOT / "tests" / "cluster")  # for load
+    cells = {path.parent.relative_to(tmp_path / "outputs").as_posix() for path in outputs.glob("*/result.json")}
+    assert cells == {folder_name(load(*words, f"seed={seed}")) for seed in range(3)}
+    single = start(*words, "seed=2", cwd=tmp_path)
+    assert "finished before" in single.communicate()[0]

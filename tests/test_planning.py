@@ -13,7 +13,7 @@ import pytest
 from test_forecast import EXTENT, PACE
 from tests_support import TINY, files_of
 
-from resnet_lit import planning
+from resnet_lit import plan, planning
 from resnet_lit.config import folder_name, load
 from resnet_lit.forecast import OptimizerCost
 from resnet_lit.run import run
@@ -155,8 +155,6 @@ def test_kinds_share_the_time_that_one_would_have(rehearsed, tmp_path, monkeypat
 
 
 def test_what_the_default_is_called(rehearsed, tmp_path) -> None:
-    from resnet_lit import plan
-
     runs = [load("+experiment=digits"), load("+experiment=digits", "data.batch_size=32")]
     planned = planning.plan([(config, tmp_path / folder_name(config)) for config in runs], say=lambda text: None)
     table = plan.table(planned, 1)
@@ -218,10 +216,10 @@ def test_help_needs_no_torch() -> None:
 
 
 @pytest.mark.slow
-def test_a_plan_writes_nothing_counts_what_is_left_and_knows_the_size_of_a_run(command, tmp_path) -> None:
+def test_a_plan_writes_nothing_counts_what_is_left_and_knows_the_size_of_a_run(command, tmp_path, monkeypatch, capsys) -> None:
     words = (*TINY, "trainer.max_epochs=10")
-    done = command(*words, "seed=0", "checkpoint.keep=best")  # as a run of a sweep has it
-    assert done.returncode == 0, done.stderr
+    first = load(*words, "seed=0", "checkpoint.keep=best")  # as a run of a sweep has it
+    run(first, tmp_path / "outputs" / folder_name(first))
     before = files_of(tmp_path)
     planned = command("-m", *words, "seed=0,1,2", "--json", "--slots=2", "--seconds=2", module="plan")
     assert planned.returncode == 0, planned.stderr
@@ -238,8 +236,10 @@ def test_a_plan_writes_nothing_counts_what_is_left_and_knows_the_size_of_a_run(c
     (folder,) = (tmp_path / "outputs").glob("*/*")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert forecasts[0]["disk_end"] == pytest.approx(size, rel=0.2)
-    again = command(*words, "seed=0", module="plan")
-    assert again.stdout.endswith(": finished; nothing is left to train (fresh=true trains it again)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["plan", *words, "seed=0"])
+    plan.main()
+    assert capsys.readouterr().out.endswith(": finished; nothing is left to train (fresh=true trains it again)\n")
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from tests_support import TINY
 
-from resnet_lit.predict import Answer, _files, _parse, _print
+from resnet_lit.predict import Answer, _files, _parse, _print, main
 from resnet_lit.run import run
 from resnet_lit.typed import ConfigError
 
@@ -67,7 +67,9 @@ def test_any_name_is_printed(monkeypatch, form, shown) -> None:
 
 
 @pytest.mark.slow
-def test_answers_are_those_of_the_test_whatever_the_format_and_bad_files_are_left_out(command, tmp_path, monkeypatch) -> None:
+def test_answers_are_those_of_the_test_whatever_the_format_and_bad_files_are_left_out(
+    command, tmp_path, monkeypatch, capsys
+) -> None:
     monkeypatch.chdir(tmp_path)
     from resnet_lit.config import load
     from resnet_lit.datamodule import ImageData
@@ -95,6 +97,7 @@ def test_answers_are_those_of_the_test_whatever_the_format_and_bad_files_are_lef
         assert probability == pytest.approx(float(expected.max()), abs=1e-5)
 
     (tmp_path / "images" / "bad.jpg").unlink()
-    ended = command("run=run", "images", "--format=json", "--last", module="predict")
-    assert ended.returncode == 0
-    assert [answer["file"] for answer in json.loads(ended.stdout)] == sorted(answered)
+    monkeypatch.setattr(sys, "argv", ["predict", "run=run", "images", "--format=json", "--last"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert [answer["file"] for answer in json.loads(capsys.readouterr().out)] == sorted(answered)

@@ -282,22 +282,6 @@ def test_a_debug_run_deletes_nothing_but_debug_runs(tmp_path) -> None:
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years"
 
 
-def test_two_processes_see_what_one_sees(tmp_path) -> None:
-    """DDP on the CPU: the same global batches, every test image answered once, in order; the record is written once."""
-    from resnet_lit.config import load
-
-    words = [*TINY, "trainer.accelerator=cpu", "trainer.max_epochs=1"]
-    process = start(*words, "trainer.devices=2", "trainer.strategy=ddp", "hydra.run.dir=two", cwd=tmp_path)
-    run(load(*words), tmp_path / "one")
-    output = process.communicate(timeout=200)[0]
-    assert process.returncode == 0, output
-    one, two = (np.load(tmp_path / name / "test_outputs.npz") for name in ("one", "two"))
-    assert (one["targets"] == two["targets"]).all()
-    losses = [float(next(csv.DictReader((tmp_path / name / "metrics.csv").open()))["train/loss"]) for name in ("one", "two")]
-    assert losses[0] == pytest.approx(losses[1], rel=0.05)  # BatchNorm sees half a batch on each
-    assert read(tmp_path / "two")["hardware"]["devices"] == ["cpu", "cpu"]
-
-
 WITHOUT_BATCHNORM = """
 from torch import nn
 
@@ -309,7 +293,10 @@ class Plain(nn.Sequential):
 
 
 def test_two_processes_learn_what_one_learns(tmp_path, monkeypatch) -> None:
-    """But for BatchNorm, whose statistics are of half a batch each, the curves are those of one process; from a sweep too."""
+    """DDP on the CPU, from a sweep: the same global batches, every test image answered once, in order; a record.
+
+    But for BatchNorm, whose statistics are of half a batch each, the curves are those of one process.
+    """
     from resnet_lit.config import load
 
     (tmp_path / "plain.py").write_text(WITHOUT_BATCHNORM)
@@ -322,10 +309,13 @@ def test_two_processes_learn_what_one_learns(tmp_path, monkeypatch) -> None:
     run(load(*words), tmp_path / "one")
     assert ended.wait(timeout=300) == 0, ended.communicate()
     (record,) = (tmp_path / "two").rglob("result.json")
-    curves = []
+    assert read(record.parent)["hardware"]["devices"] == ["cpu", "cpu"]
     outputs = [np.load(folder / "test_outputs.npz") for folder in (tmp_path / "one", record.parent)]
-    assert np.allclose(outputs[0]["logits_tta"], outputs[1]["logits_tta"], rtol=1e-4, atol=1e-5)
+    assert (outputs[0]["targets"] == outputs[1]["targets"]).all()
+    for name in ("logits", "logits_tta"):
+        assert np.allclose(outputs[0][name], outputs[1][name], rtol=1e-4, atol=1e-5)
     assert read(record.parent)["metrics"]["test/accuracy_tta"] == read(tmp_path / "one")["metrics"]["test/accuracy_tta"]
+    curves = []
     for folder in (tmp_path / "one", record.parent):
         with (folder / "metrics.csv").open() as file:
             rows = list(csv.DictReader(file))
