@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -35,9 +37,7 @@ class Group(nn.Module):
     def __init__(self, inputs: int, outputs: int, skip: bool) -> None:
         super().__init__()
         widths = [inputs, outputs, outputs, outputs][: 4 if skip else 3]
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding="same", bias=False) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding="same", bias=False) for a, b in itertools.pairwise(widths))
         self.norms = nn.ModuleList(nn.BatchNorm2d(outputs, eps=1e-12, momentum=0.4) for _ in self.convs)
         self.skip = skip
 
@@ -55,7 +55,7 @@ class Airbench(nn.Module):
     def __init__(self, widths: list[int], skip: bool) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 24, 2, padding=0, bias=True)
-        self.groups = nn.Sequential(*[Group(a, b, skip) for a, b in zip([24, *widths], widths, strict=False)])
+        self.groups = nn.Sequential(*[Group(a, b, skip) for a, b in itertools.pairwise([24, *widths])])
         self.head = nn.Linear(widths[-1], 10, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

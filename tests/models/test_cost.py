@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnet_lit.models.cost import Architecture, count_multiply_adds, count_parameters, layers, table
+from resnet_lit.models.architecture import Architecture
+from resnet_lit.models.cost import count_frozen, count_multiply_adds, count_parameters, layers, table
 from resnet_lit.models.resnet import ResNet
 
 STOCK = (64, 128, 256, 512)
@@ -52,13 +53,16 @@ def random_numbers(seed: int) -> dict:
     """The numbers of a random network that is valid: strides and pool are drawn from what the pixels allow."""
     rng = random.Random(seed)
     n = rng.randint(1, 5)
-    stem = rng.choice(["3x3", "7x7"])
-    image_size = rng.choice([28, 32, 33, 47, 64])
-    pixels = image_size if stem == "3x3" else (image_size + 3) // 4
+    stem = rng.choice(["2x2", "3x3", "7x7"])
+    transition = rng.choice(["strided", "pool"])
+    image_size = rng.choice([24, 28, 32, 33, 47, 64])
+    pixels = {"2x2": image_size - 1, "3x3": image_size, "7x7": (image_size + 3) // 4}[stem]
     strides = []
     for _ in range(n):
         strides.append(rng.randint(1, min(3, pixels)))
-        pixels = -(-pixels // strides[-1])
+        pixels = pixels // strides[-1] if transition == "pool" else -(-pixels // strides[-1])
+    if max(strides) == 1:
+        transition = "strided"
     return {
         "blocks": [rng.randint(1, 3) for _ in range(n)],
         "channels": [rng.choice([4, 6, 8, 16]) for _ in range(n)],
@@ -66,6 +70,17 @@ def random_numbers(seed: int) -> dict:
         "skip_kernels": rng.choice([1, 3, [rng.choice([1, 3, 5]) for _ in range(n)]]),
         "strides": strides,
         "stem": stem,
+        "stem_channels": rng.choice([None, 6, 24]),
+        "stem_norm": rng.choice([True, False]),
+        "stem_frozen": rng.choice([True, False]),
+        "transition": transition,
+        "pooling": rng.choice(["average", "max"]),
+        "squeeze_excitation": rng.choice([None, 2, 4]),
+        "activation": rng.choice(["relu", "gelu", "silu"]),
+        "norm_scale": rng.choice([True, False]),
+        "init": rng.choice(["kaiming", "dirac"]),
+        "head_bias": rng.choice([True, False]),
+        "logit_scale": rng.choice([1.0, 0.5]),
         "pool": rng.choice([None, rng.randint(1, pixels)]),
         "block": rng.choice(["basic", "bottleneck"]),
         "dropout": rng.choice([0.0, 0.25]),
@@ -87,18 +102,19 @@ def test_rows_equal_the_modules_of_torch(seed):
     shapes = {}
     modules = {}
     for name, module in model.named_modules():
-        if not list(module.children()) and not isinstance(module, nn.ReLU | nn.Identity):
+        if not list(module.children()) and not isinstance(module, nn.ReLU | nn.GELU | nn.SiLU | nn.Identity):
             modules[name] = module
             module.register_forward_hook(lambda _m, _i, out, name=name: shapes.update({name: tuple(out.shape[1:])}))
     with FlopCounterMode(display=False) as counter:
         model(images)
 
     rows = layers(architecture)
-    # The stem's names come conv, bn, dropout, (relu,) pool; a block's in the order it defines them.
+    # The stem's names come conv, bn, dropout, (activation,) pool; a block's in the order it defines them.
     kinds = {name: type(module).__name__.removeprefix("Subsampled") for name, module in modules.items()}
     assert [(row.name, row.kind) for row in rows] == [*kinds.items()]
     for row in rows:
         assert row.parameters == sum(p.numel() for p in modules[row.name].parameters()), row
+        assert row.frozen == sum(p.numel() for p in modules[row.name].parameters() if not p.requires_grad), row
         assert row.output_shape == shapes[row.name], row
         own = counter.get_flop_counts().get(f"ResNet.{row.name}", {})
         assert 2 * row.multiply_adds == sum(own.values()), row  # two flops in one multiply-add
@@ -108,7 +124,18 @@ def test_rows_equal_the_modules_of_torch(seed):
 
 def test_random_architectures_cover_every_choice():
     drawn = [random_numbers(seed) for seed in range(40)]
-    for key in ("stem", "block", "dropout", "in_channels"):
+    assert len({numbers["stem"] for numbers in drawn}) == 3
+    for key in (
+        "block",
+        "dropout",
+        "in_channels",
+        "transition",
+        "pooling",
+        "stem_norm",
+        "stem_frozen",
+        "norm_scale",
+        "head_bias",
+    ):
         assert len({numbers[key] for numbers in drawn}) == 2, key
     assert {numbers["pool"] is None for numbers in drawn} == {True, False}
     for key in ("kernels", "skip_kernels"):
@@ -135,6 +162,31 @@ def test_table_shows_every_row_and_the_totals_in_100_columns():
         assert " x ".join(map(str, row.output_shape)) in line
     (total,) = [line for line in lines if line.startswith("total")]
     assert total.split() == ["total", "25,557,032", f"{count_multiply_adds(architecture):,}"]  # torchvision's resnet50
+
+
+def test_a_network_is_counted_at_another_resolution() -> None:
+    """What torch counts on smaller images; where the pool does not leave as many features, they do not fit."""
+    architecture = Architecture((1, 1, 1), (8, 16, 16), strides=(2, 2, 2), stem="2x2", transition="pool", pooling="max")
+    with torch.device("meta"):
+        model = ResNet((1, 1, 1), (8, 16, 16), strides=(2, 2, 2), stem="2x2", transition="pool", pooling="max").eval()
+        for size in (24, 28, 32):
+            with FlopCounterMode(display=False) as counter:
+                assert model(torch.empty(1, 3, size, size)).shape == (1, 10)
+            assert 2 * count_multiply_adds(architecture.at(size)) == counter.get_total_flops()
+    assert count_parameters(architecture.at(24)) == count_parameters(architecture)
+    with pytest.raises(
+        ValueError, match=r"^model.pool=2: leaves another number of features of images of 24x24 .*model.pool=null"
+    ):
+        Architecture((1, 1), (8, 16), pool=2).at(24)
+    with pytest.raises(ValueError, match=r"only 1x1 pixels are left before layer 3"):
+        architecture.at(6)
+
+
+def test_the_table_says_what_is_never_trained() -> None:
+    architecture = Architecture((1,), (4,), norm_scale=False, stem_frozen=True)
+    assert count_frozen(architecture) == 4 * 27 + 3 * 4
+    assert "parameters: 350 trained, 120 fixed at their initial values" in table(architecture)
+    assert "fixed" not in table(Architecture((1,), (4,)))
 
 
 def test_import_needs_no_torch():
@@ -205,6 +257,24 @@ GOOD = {"blocks": (2, 2, 2, 2), "channels": STOCK}
             "model.strides=[1,2,2,2]: only 1x1 pixels are left before layer 4, too few for its stride of 2 "
             "(try model.strides=[1,2,2,1], or fewer layers)",
         ),
+        ({"transition": "max"}, "model.transition=max: must be strided or pool (try model.transition=strided)"),
+        ({"activation": "tanh"}, "model.activation=tanh: must be relu, gelu or silu (try model.activation=relu)"),
+        (
+            {"transition": "pool", "strides": (1, 1, 1, 1)},
+            "model.transition=pool: pools where a layer has a stride above 1, and none has (try model.strides=[2,2,2,2])",
+        ),
+        (
+            {"transition": "pool", "strides": (2, 2, 2, 2), "image_size": 8},
+            "model.strides=[2,2,2,2]: only 1x1 pixels are left before layer 4, too few for its stride of 2 "
+            "(try model.strides=[2,2,2,1], or fewer layers)",
+        ),
+        (
+            {"squeeze_excitation": 65},
+            "model.squeeze_excitation=65: a reduction by more than the 64 channels that there are "
+            "(try model.squeeze_excitation=16)",
+        ),
+        ({"stem_channels": 0}, "model.stem_channels=0: must be a whole number, at least 1 (try model.stem_channels=24)"),
+        ({"stem": "2x2", "image_size": 1}, "data.image_size=1: too few pixels for model.stem=2x2 (try model.stem=3x3)"),
         (
             {"stem": "7x7", "image_size": 2},
             "data.image_size=2: too few pixels for model.stem=7x7 (try model.stem=3x3)",
