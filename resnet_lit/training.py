@@ -22,7 +22,7 @@ from resnet_lit.callbacks.averaging import EVALUATED, build_averaging
 from resnet_lit.callbacks.best import BestWeights
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.compilation import Compilation, compile_mode
-from resnet_lit.callbacks.frozen_stem import FrozenStem, trains_in_parts
+from resnet_lit.callbacks.frozen_stem import FrozenStem, starts_late, trains_in_parts
 from resnet_lit.callbacks.images import ShowImages
 from resnet_lit.callbacks.interrupt import Interrupt
 from resnet_lit.callbacks.loggers import RunLogger
@@ -261,7 +261,7 @@ def build_run_optimizer(network: nn.Module, config: Config) -> torch.optim.Optim
     """The optimizer that a run trains a network with. Raises as `build_optimizer`."""
     # with a gradient scaler, a fused step takes the scale off by itself, after Lightning would have clipped
     fused = config.trainer.gradient_clip_val is None or config.trainer.precision not in (16, "16-mixed")
-    fused = fused and not trains_in_parts(config.model)  # torch's fused SGD takes no parameter whose momentum begins later
+    fused = fused and not starts_late(config.model)  # torch's fused SGD takes no parameter whose momentum begins later
     return build_optimizer(network, config.optimizer, fused=fused)
 
 

@@ -282,26 +282,31 @@ def test_a_debug_run_deletes_nothing_but_debug_runs(tmp_path) -> None:
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years"
 
 
-WITHOUT_BATCHNORM = """
+WITHOUT_STATISTICS = """
+from lightning.pytorch import Callback
 from torch import nn
 
-class Plain(nn.Sequential):
-    def __init__(self, num_classes):
-        pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        super().__init__(nn.Conv2d(3, 8, 5, stride=3), nn.ReLU(), *pooled, nn.Linear(8, num_classes))
+class Evaluating(Callback):
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        for layer in module.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
 """
 
 
 def test_two_processes_learn_what_one_learns(tmp_path, monkeypatch) -> None:
     """DDP on the CPU, from a sweep: the same global batches, every test image answered once, in order; a record.
 
-    But for BatchNorm, whose statistics are of half a batch each, the curves are those of one process.
+    But for BatchNorm, whose statistics are of half a batch each, the curves are those of one process: of a network whose stem
+    is computed from training images, and trained in some epochs alone.
     """
     from resnet_lit.config import load
 
-    (tmp_path / "plain.py").write_text(WITHOUT_BATCHNORM)
+    (tmp_path / "statistics_kept.py").write_text(WITHOUT_STATISTICS)
     monkeypatch.syspath_prepend(str(tmp_path))
-    words = [*TINY, "model={_target_: plain.Plain, name: plain}", "trainer.accelerator=cpu", "augment=all", "data.batch_size=64"]
+    words = [*TINY, "+callbacks.evaluating._target_=statistics_kept.Evaluating", "trainer.accelerator=cpu", "augment=all"]
+    words += ["model.stem=2x2", "model.stem_norm=false", "model.stem_init=whitened", "model.stem_frozen=1"]
+    words += ["model.stem_bias_epochs=1", "optimizer.weight_decay=0.1", "data.batch_size=64"]
     words += ["augment.padding_mode=reflect", "augment.flip_mode=alternate", "augment.cutout=8", "data.resolution=[24,32]"]
     words += ["evaluation.tta=flip"]
     two = ["-m", *words, "trainer.devices=2", "trainer.strategy=ddp", "hydra.sweep.dir=two", "seed=0"]
@@ -315,6 +320,9 @@ def test_two_processes_learn_what_one_learns(tmp_path, monkeypatch) -> None:
     for name in ("logits", "logits_tta"):
         assert np.allclose(outputs[0][name], outputs[1][name], rtol=1e-4, atol=1e-5)
     assert read(record.parent)["metrics"]["test/accuracy_tta"] == read(tmp_path / "one")["metrics"]["test/accuracy_tta"]
+    one, two = (torch.load(folder / LAST, weights_only=True)["state_dict"] for folder in (tmp_path / "one", record.parent))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
     curves = []
     for folder in (tmp_path / "one", record.parent):
         with (folder / "metrics.csv").open() as file:

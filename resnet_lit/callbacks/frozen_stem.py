@@ -13,7 +13,12 @@ from resnet_lit.sections import RESNET, Model
 
 def trains_in_parts(model: Model) -> bool:
     """Whether what is trained changes between two epochs of a run."""
-    return model.target == RESNET and (model.stem_frozen not in (0, "always") or model.stem_bias_epochs is not None)
+    return starts_late(model) or (model.target == RESNET and model.stem_bias_epochs is not None)
+
+
+def starts_late(model: Model) -> bool:
+    """Whether a parameter gets its first gradient in a later epoch than others."""
+    return model.target == RESNET and model.stem_frozen not in (0, "always")
 
 
 class FrozenStem(Callback):
