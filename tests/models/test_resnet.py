@@ -127,16 +127,59 @@ def without_inplace(model: nn.Module) -> nn.Module:
     return reference
 
 
-def test_in_place_dropout_and_relu_give_the_exact_gradients():
-    model = ResNet([1, 1], [4, 8], block="bottleneck", dropout=0.25).double()
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"activation": "gelu", "squeeze_excitation": 2, "transition": "pool", "pooling": "max"},
+        {"activation": "silu", "block": "basic", "stem": "2x2", "stem_norm": False, "norm_scale": False},
+    ],
+)
+def test_what_works_in_place_gives_the_exact_gradients(options):
+    model = ResNet([1, 1], [4, 8], **({"block": "bottleneck"} | options), dropout=0.25).double()
     images = torch.randn(4, 3, 8, 8, dtype=torch.float64)
     gradients = []
     for network in (model, without_inplace(model)):
         torch.manual_seed(1)  # the same channels are dropped
         network(images).square().sum().backward()
         gradients.append([parameter.grad for parameter in network.parameters()])
-    for ours, reference in zip(*gradients, strict=True):
-        assert torch.equal(ours, reference)
+    for (name, parameter), ours, reference in zip(model.named_parameters(), *gradients, strict=True):
+        assert torch.equal(ours, reference) if parameter.requires_grad else ours is None, name
+
+
+def test_squeeze_and_excitation_is_torchvisions():
+    """In every block, after its last BatchNorm and before the sum."""
+    model = ResNet([1, 1], [8, 16], squeeze_excitation=4).double()
+    plain = ResNet([1, 1], [8, 16]).double()
+    plain.load_state_dict({name: value for name, value in model.state_dict().items() if ".se." not in name})
+    for layer, reference, channels in zip(model.layers, plain.layers, (8, 16), strict=True):
+        theirs = torchvision.ops.SqueezeExcitation(channels, channels // 4).double()
+        for name in ("fc1", "fc2"):
+            linear = getattr(layer[0].se, name)
+            getattr(theirs, name).load_state_dict({"weight": linear.weight[:, :, None, None], "bias": linear.bias})
+        reference[0].bn2 = nn.Sequential(reference[0].bn2, theirs)
+    images = torch.randn(4, 3, 12, 12, dtype=torch.float64)
+    torch.testing.assert_close(model(images), plain(images), rtol=1e-10, atol=1e-12)
+
+
+def test_batchnorm_has_the_given_values_everywhere():
+    options = {"norm_momentum": 0.4, "norm_eps": 1e-3, "norm_scale": False, "transition": "pool", "strides": [2, 1]}
+    model = ResNet([1, 1], [8, 16], block="bottleneck", **options)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(norms) == 1 + 1 + 3 + 3 + 1  # stem, transition, two blocks, a skip
+    for module in norms:
+        assert (module.momentum, module.eps) == (0.4, 1e-3)
+        assert (module.weight.requires_grad, module.bias.requires_grad) == (False, True)
+
+
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+def test_blocks_after_a_pooling_transition_have_identity_skips(block):
+    model = ResNet([2, 1, 1], [8, 12, 16], strides=[2, 1, 2], transition="pool", block=block)
+    assert [name for name, _ in model.layers[0].named_children()] == ["transition", "0", "1"]
+    skips = [module.skip for layer in model.layers for name, module in layer.named_children() if name != "transition"]
+    assert [isinstance(skip, nn.Identity) for skip in skips] == [True, True, False, True]  # the third widens without a stride
+    sizes = [module(torch.randn(2, 3, 31, 31)).shape[-1] for module in (model.stem, nn.Sequential(model.stem, model.layers))]
+    assert sizes == [31, 7]  # 15 after the first, 15, 7
 
 
 def test_skip_is_the_identity_where_the_shape_stays():
@@ -208,7 +251,8 @@ def test_pool_over_what_is_left_takes_images_of_any_size():
 
 
 def test_channels_last_gives_the_same_logits_and_stays_channels_last():
-    model = ResNet([1, 1], [8, 16], block="bottleneck", stem="7x7", dropout=0.25).double()
+    options = {"transition": "pool", "squeeze_excitation": 2, "pooling": "max"}
+    model = ResNet([1, 1], [8, 16], block="bottleneck", stem="7x7", dropout=0.25, **options).double()
     images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
     expected = model.eval()(images)
     model = model.to(memory_format=torch.channels_last)
