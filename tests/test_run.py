@@ -306,7 +306,7 @@ def test_two_processes_learn_what_one_learns(tmp_path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     words = [*TINY, "+callbacks.evaluating._target_=statistics_kept.Evaluating", "trainer.accelerator=cpu", "augment=all"]
     words += ["model.stem=2x2", "model.stem_norm=false", "model.stem_init=whitened", "model.stem_frozen=1"]
-    words += ["model.stem_bias_epochs=1", "optimizer.weight_decay=0.1", "data.batch_size=64"]
+    words += ["model.stem_bias_epochs=1", "optimizer.weight_decay=0.1", "data.batch_size=64", "checkpoint.keep=all"]
     words += ["augment.padding_mode=reflect", "augment.flip_mode=alternate", "augment.cutout=8", "data.resolution=[24,32]"]
     words += ["evaluation.tta=flip"]
     two = ["-m", *words, "trainer.devices=2", "trainer.strategy=ddp", "hydra.sweep.dir=two", "seed=0"]
@@ -320,7 +320,8 @@ def test_two_processes_learn_what_one_learns(tmp_path, monkeypatch) -> None:
     for name in ("logits", "logits_tta"):
         assert np.allclose(outputs[0][name], outputs[1][name], rtol=1e-4, atol=1e-5)
     assert read(record.parent)["metrics"]["test/accuracy_tta"] == read(tmp_path / "one")["metrics"]["test/accuracy_tta"]
-    one, two = (torch.load(folder / LAST, weights_only=True)["state_dict"] for folder in (tmp_path / "one", record.parent))
+    checkpoints = [folder / "checkpoints" / "last.ckpt" for folder in (tmp_path / "one", record.parent)]
+    one, two = (torch.load(path, weights_only=True)["state_dict"] for path in checkpoints)
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
     curves = []
