@@ -24,8 +24,8 @@ from benchmarks.sides import RESULTS, save
 from resnet_lit.config import load
 from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.models.resnet import ResNet
-from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD
 from resnet_lit.schema import architecture
+from resnet_lit.work import FLOPS_PER_MULTIPLY_ADD
 
 STEPS, ROUNDS = 3, 3
 SIDES = {"paper": "the paper's way", "eager": "resnet_lit, eager", "compiled": "resnet_lit, compiled"}

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from benchmarks.sides import Side, alternate, save, table
 from resnet_lit.config import load
 from resnet_lit.models.cost import count_multiply_adds
-from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD
 from resnet_lit.schema import architecture
+from resnet_lit.work import FLOPS_PER_MULTIPLY_ADD
 
 ROUNDS, STEPS = 7, 3
 CONVOLUTIONS = ((64, 64, 32, 1), (64, 128, 32, 2), (128, 128, 16, 1), (256, 256, 8, 1), (512, 512, 4, 1))  # of Model 4

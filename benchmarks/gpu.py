@@ -39,8 +39,8 @@ from resnet_lit.config import load
 from resnet_lit.data.loader import BatchLoader
 from resnet_lit.datamodule import build_augment
 from resnet_lit.models.cost import count_multiply_adds
-from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD
 from resnet_lit.schema import architecture
+from resnet_lit.work import FLOPS_PER_MULTIPLY_ADD
 
 DEFAULT_OUT = "outputs/benchmarks/gpu.json"
 BATCHES = (32, 64, 128, 256, 512, 1024)

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from resnet_lit import resolution
+from resnet_lit import resolution, work
 from resnet_lit.data import sources
 from resnet_lit.data.augment import Augment, ImageAugmentation
 from resnet_lit.data.errors import DataError, Progress
@@ -20,14 +20,13 @@ from resnet_lit.data.split import limit, split
 from resnet_lit.length import run_length
 from resnet_lit.plugins import locate
 from resnet_lit.schema import Config
-from resnet_lit.sections import AUGMENT, Data
+from resnet_lit.sections import AUGMENT, CIFAR10_VALIDATION, Data
 from resnet_lit.sections import Augment as AugmentConfig
 from resnet_lit.typed import ConfigError
 
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
 PAPER_STD = (0.2023, 0.1994, 0.2010)  # widely copied; it is the mean over images of each image's own std
-DEFAULT_VALIDATION = 5_000  # of CIFAR-10's 50,000; a tenth of other data
 
 
 def build_augment(augment: AugmentConfig, size: int = 32, mean: Sequence[float] = CIFAR10_MEAN) -> Any:
@@ -117,7 +116,7 @@ class ImageData(LightningDataModule):
         labels, given, wanted = self.source.train_labels, self.source.validation_labels, self.config.validation
         if given is None:
             if wanted is None:
-                wanted = DEFAULT_VALIDATION if self.config.data.name == "cifar10" else len(labels) // 10
+                wanted = CIFAR10_VALIDATION if self.config.data.name == "cifar10" else len(labels) // 10
             return split(labels, wanted, self.config.data.split_seed)
         if wanted:
             raise DataError(
@@ -254,7 +253,7 @@ class ImageData(LightningDataModule):
     def pixels_in(self, epoch: int) -> int:
         """The side in pixels of the training images in an epoch, counted from 0."""
         epochs = run_length(self.config, len(self.train_indices)).epochs
-        return resolution.pixels_in(self.config.data, epoch, epochs) or self.source.train_images.shape[-1]
+        return work.pixels_in(self.config, epoch, epochs, self.source.train_images.shape[-1])
 
     def val_dataloader(self) -> BatchLoader | list[Any]:
         if self.config.protocol == "paper":

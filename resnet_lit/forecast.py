@@ -13,10 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from resnet_lit import resolution
 from resnet_lit.formatting import duration
 from resnet_lit.schema import Config
-from resnet_lit.sections import CHECKPOINT_SPACING, MUON
+from resnet_lit.sections import CHECKPOINT_SPACING, MUON, PASSES
 from resnet_lit.typed import flatten
+from resnet_lit.work import FLOPS_PER_MULTIPLY_ADD, epochs_at, multiply_adds, pixels_in
 
 # The interval. Steps are timed in bursts, and the run is taken for one more burst: t(0.95, 4 degrees) * s * sqrt(1 + 1/5) on
 # either side holds it with 90 %. The minute of timing does not show how a machine drifts over the minutes or hours of the run;
@@ -45,9 +47,9 @@ _SAME_PACE = (
     *("data.test_fraction", "data.normalization", "trainer.max_epochs", "trainer.max_steps", "trainer.min_epochs"),
     *("trainer.min_steps", "trainer.max_time", "trainer.limit_train_batches", "trainer.limit_val_batches"),
     *("trainer.limit_test_batches", "trainer.overfit_batches", "trainer.fast_dev_run", "trainer.check_val_every_n_epoch"),
-    "trainer.val_check_interval",
+    *("trainer.val_check_interval", "data.resolution_shares"),
 )
-_SAME_PACE_GROUPS = ("parent.", "scheduler.", "checkpoint.", "budget.", "sweep.")
+_SAME_PACE_GROUPS = ("parent.", "evaluation.", "scheduler.", "checkpoint.", "budget.", "sweep.")
 _ON_OR_OFF = ("model.dropout", "optimizer.momentum", "optimizer.weight_decay")  # the amount costs nothing
 _FREE_OF_OPTIMIZER = ("optimizer.name", "optimizer.lr")
 # Optimizers whose step does the same work whatever the network has computed: they are timed apart from it.
@@ -81,7 +83,7 @@ class Extent:
 
     train_images: one epoch can see; evaluation_images: of one evaluation, 0 where there is none; test_images: of one test.
     compile: the mode of torch.compile, None for eager. parameters: trainable; macs: multiply-adds of one image's forward pass,
-    None for a class of the user's own. devices: that share a batch.
+    None for a class of the user's own. devices: that share a batch. image_size: side of the images, in pixels.
     """
 
     batches: int
@@ -95,6 +97,7 @@ class Extent:
     parameters: int
     macs: int | None
     devices: int = 1
+    image_size: int = 32
 
     def small_batch(self, batch_size: int) -> int:
         """Images in the last, smaller batch of an epoch; 0 where there is none."""
@@ -112,6 +115,7 @@ class Pace:
 
     start: process start to first step, without `compiling`. compiled: the mode in the end, None for eager. first: what the first
     epoch took beyond the others: choosing kernels, asking for memory. step: mean of a full batch, a value for each burst.
+    smaller: the same where training images are smaller (`data.resolution`): pairs of their side in pixels and the seconds.
     small: what an image of the epoch's last, smaller batch takes, in images of a full one.
     evaluated: for one image, a value for each burst. turn: from an epoch's last evaluation to the next one's first step,
     without checkpoints. save: one of them. close: after the last epoch, without tests. memory: peak, of the process, or what is
@@ -136,6 +140,12 @@ class Pace:
     row: float
     rest: int
     outputs_images: int
+    smaller: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def every_step(self) -> float:
+        """Seconds of a full batch of each size of images."""
+        return statistics.median(self.step) + sum(seconds for _, seconds in self.smaller)
 
     @property
     def spread(self) -> float:
@@ -158,6 +168,7 @@ def with_optimizer(pace: Pace, own: OptimizerCost, rehearsed: OptimizerCost, bat
     return dataclasses.replace(
         pace,
         step=tuple(max(step / 2, step + seconds) for step in pace.step),
+        smaller=tuple((pixels, max(step / 2, step + seconds)) for pixels, step in pace.smaller),
         memory=pace.memory + state,
         last_checkpoint=last,
         save=pace.save * last / max(1, pace.last_checkpoint),
@@ -194,7 +205,7 @@ class Forecast:
 
 def forecast(config: Config, extent: Extent, pace: Pace, steps_done: int = 0) -> Forecast:
     """The cost of the run `config`, of which an earlier session has made `steps_done` optimizer steps."""
-    extent = dataclasses.replace(extent, epochs=_epochs(config, extent, pace))
+    planned, extent = extent, dataclasses.replace(extent, epochs=_epochs(config, extent, pace))
     size = config.data.batch_size
     small_images, first = extent.small_batch(size), extent.first_batch(size)
     whole = math.floor(extent.epochs + 1e-9)
@@ -207,12 +218,19 @@ def forecast(config: Config, extent: Extent, pace: Pace, steps_done: int = 0) ->
     image = statistics.median(pace.evaluated)
     epochs = whole + bool(part)
     left = max(0.0, 1 - steps_done / max(1, whole * extent.steps + part / config.trainer.accumulate_grad_batches))
+    done = (1 - left) * extent.epochs
     tests = 1.5 if evaluations > 1 else 1.0  # the chosen weights are tested too, where they are not the last ones
+    views = PASSES[config.evaluation.tta]
+    tested = (tests + views - 1) * extent.test_images  # forward passes
+    tested += views * extent.evaluation_images if views > 1 and config.protocol == "holdout" else 0
+    spent, before = (epochs_at(config, extent.image_size, planned.epochs, n) for n in (extent.epochs, done))
+    smaller = {pixels: seconds / step for pixels, seconds in pace.smaller}
+    cost = sum(smaller.get(pixels, 1.0) * (n - before.get(pixels, 0.0)) for pixels, n in spent.items()) / max(extent.epochs, 1e-9)
 
     seconds = {
         "start": pace.start + pace.first,
         "compiling": pace.compiling,
-        "training": left * (full_batches * step + small_batches * small),
+        "training": cost * (full_batches * step + small_batches * small),
         "evaluation": left * evaluations * extent.evaluation_images * image,
         "epoch ends": left * epochs * pace.turn,
     }
@@ -220,7 +238,7 @@ def forecast(config: Config, extent: Extent, pace: Pace, steps_done: int = 0) ->
     repeated = sum(seconds.values()) + pace.close - once
     at_ends = min(left * epochs, 2 + repeated / max(CHECKPOINT_SPACING * pace.save, 1e-9))  # the first and the last, and between
     seconds["checkpoints"] = max(at_ends, repeated // (config.checkpoint.every_minutes * 60)) * pace.save
-    seconds["test"] = tests * extent.test_images * image
+    seconds["test"] = tested * image
     seconds["close"] = pace.close
 
     total = sum(seconds.values())
@@ -228,6 +246,7 @@ def forecast(config: Config, extent: Extent, pace: Pace, steps_done: int = 0) ->
     half = math.hypot(math.hypot(burst, DRIFT) * (total - once), START_DRIFT * once, (tests - 1) * extent.test_images * image)
     rows = math.ceil(extent.epochs * extent.steps) // config.trainer.log_every_n_steps + epochs + 1
     outputs = (extent.test_images - pace.outputs_images) * (4 * extent.classes + 1)  # float32 logits, a label
+    outputs += extent.test_images * 4 * extent.classes * (views > 1)
     rest = round(pace.rest + outputs + rows * pace.row + RECORD_BYTES + epochs * LOG_LINE_BYTES)
     disk_end, disk_peak = disk(config, pace.last_checkpoint, pace.best_checkpoint if evaluations else 0, rest)
     return Forecast(
@@ -237,10 +256,10 @@ def forecast(config: Config, extent: Extent, pace: Pace, steps_done: int = 0) ->
         spread=pace.spread,
         parameters=extent.parameters,
         macs=extent.macs,
-        training_petaflops=None if extent.macs is None else 6 * extent.macs * images / 1e15,
+        training_petaflops=None if extent.macs is None else _training_petaflops(config, extent, planned.epochs, images),
         evaluation_petaflops=None
         if extent.macs is None
-        else 2 * extent.macs * (evaluations * extent.evaluation_images + tests * extent.test_images) / 1e15,
+        else 2 * extent.macs * (evaluations * extent.evaluation_images + tested) / 1e15,
         compile=pace.compiled,
         images=images,
         memory=pace.memory,
@@ -305,8 +324,26 @@ def _epochs(config: Config, extent: Extent, pace: Pace) -> float:
     step, small = _batch_seconds(config, extent, pace)
     evaluation = extent.evaluation_images * statistics.median(pace.evaluated) / (config.trainer.check_val_every_n_epoch or 1)
     rest = bool(extent.small_batch(config.data.batch_size))
-    epoch = (extent.batches - rest) * step + rest * small + evaluation + pace.turn
-    return min(extent.epochs, (((days * 24 + hours) * 60 + minutes) * 60 + seconds) / epoch)
+    training, left = (extent.batches - rest) * step + rest * small, float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+    if not pace.smaller:
+        return min(extent.epochs, left / (training + evaluation + pace.turn))
+    for epoch in range(math.ceil(extent.epochs)):
+        pixels = pixels_in(config, epoch, extent.epochs, extent.image_size)
+        each = training * dict(pace.smaller).get(pixels, step) / step + evaluation + pace.turn
+        if left < each:
+            return min(extent.epochs, epoch + left / each)
+        left -= each
+    return extent.epochs
+
+
+def _training_petaflops(config: Config, extent: Extent, planned: float, images: int) -> float:
+    """petaFLOPs of a run that trains on so many images, planned for so many epochs, with those of the run that it continues."""
+    macs = multiply_adds(config.model, extent.classes, resolution.sizes(config.data, extent.image_size))
+    spent = epochs_at(config, extent.image_size, planned, extent.epochs)
+    relative = sum(epochs * macs[pixels] for pixels, epochs in spent.items()) / macs[extent.image_size] / extent.epochs
+    before = config.parent.petaflops
+    new = 1.0 if before is None else 1 - config.parent.resumed_at_epoch / extent.epochs
+    return (before or 0.0) + FLOPS_PER_MULTIPLY_ADD * (extent.macs or 0) * relative * new * images / 1e15
 
 
 def interval(low: float, high: float) -> str:

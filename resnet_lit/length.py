@@ -11,11 +11,14 @@ from resnet_lit.typed import ConfigError
 
 @dataclass(frozen=True)
 class Length:
-    """How long a run is. steps_per_epoch: optimizer steps; epochs may be fractional where max_steps ends the run."""
+    """How long a run is. steps_per_epoch: optimizer steps; epochs may be fractional where max_steps ends the run. images: that an
+    epoch sees.
+    """
 
     steps_per_epoch: int
     epochs: float
     batches_per_epoch: int
+    images: int
 
     @property
     def steps(self) -> int:
@@ -43,7 +46,7 @@ def run_length(config: Config, train_images: int) -> Length:
     if trainer.fast_dev_run:
         epochs = 1.0
     epochs = epochs if math.isfinite(epochs) else 1.0  # only max_time ends it: schedules take an epoch as their length
-    return Length(steps, epochs, batches)
+    return Length(steps, epochs, batches, min(train_images, batches * data.batch_size))
 
 
 def smallest_batch(config: Config, train_images: int, length: Length) -> int:

@@ -25,14 +25,15 @@ from resnet_lit.durable import write_text
 from resnet_lit.escaping import rich_text
 from resnet_lit.formatting import counted, duration, percent
 from resnet_lit.identity import changes_result
-from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.printable import printable
 from resnet_lit.record import Record
+from resnet_lit.resolution import sizes
 from resnet_lit.results import as_csv
-from resnet_lit.schema import Config, architecture
-from resnet_lit.sections import RESNET
+from resnet_lit.schema import Config
+from resnet_lit.sections import CIFAR10_IMAGES, RESNET
 from resnet_lit.standing import LEFT, NOT_RUN, SWEEPS, Standing, counts, seconds_left, short_names, stand
 from resnet_lit.typed import flatten, show
+from resnet_lit.work import epochs_at, multiply_adds
 
 log = logging.getLogger("resnet_lit")
 
@@ -40,7 +41,6 @@ LOOK_SECONDS = 1.0  # between two looks at the folders, or twenty times as long 
 LINE_SECONDS = 300.0  # between two plain lines about the whole
 SETTLE_SECONDS = 15.0  # a job writes down how its process was killed within them
 MOST_LINES = 16  # of runs on a terminal
-TRAINING_IMAGES = 50_000  # where a config does not say how many: to weigh runs against each other
 
 
 class Cell(Protocol):
@@ -251,12 +251,14 @@ def _members(cells: Sequence[Cell], root: Path) -> list[Record]:
 def cost(config: Config) -> float:
     """What a run costs, to be compared with others of its sweep: multiply-adds times images; images of a network of one's own."""
     trainer, data = config.trainer, config.data
-    images = float((trainer.max_epochs or 1) * (data.limit_train or TRAINING_IMAGES))
+    images = float((trainer.max_epochs or 1) * (data.limit_train or CIFAR10_IMAGES))  # to weigh runs against each other
     if trainer.max_steps > 0:
         images = min(images, trainer.max_steps * data.batch_size * trainer.accumulate_grad_batches)
     if config.model.target != RESNET:
         return images
-    return images * count_multiply_adds(architecture(config.model, image_size=data.image_size or 32))
+    full, epochs = data.image_size or 32, float(trainer.max_epochs or 1)
+    macs = multiply_adds(config.model, None, sizes(data, full))
+    return images * sum(macs[pixels] * n for pixels, n in epochs_at(config, full, epochs).items()) / epochs
 
 
 def _mark(run: Standing) -> tuple[str, Any]:

@@ -49,6 +49,7 @@ def extended(config: Config, folder: Path, record: Record, max_epochs: object) -
         "checkpoint": _hash(folder),
         "resumed_at_epoch": done,
         "steps": int(record["steps"]),
+        "petaflops": record.get("petaflops"),
     }
     return from_mapping(values)
 

@@ -21,8 +21,19 @@ NO_CHOICE = "no validation images, so the last epoch counts"
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
 
-def header(config: Config, record: Record, folder: Path, compiled: str | None, state: Mapping[str, Any] | None) -> list[str]:
-    """A line for each. compiled: the mode of torch.compile, None for eager. state: the checkpoint that is resumed from."""
+def header(
+    config: Config,
+    record: Record,
+    folder: Path,
+    compiled: str | None,
+    state: Mapping[str, Any] | None,
+    petaflops: float | None,
+    epochs_at: Mapping[int, float],
+) -> list[str]:
+    """A line for each. compiled: the mode of torch.compile, None for eager. state: the checkpoint that is resumed from.
+
+    petaflops: of the whole training, None where they are not known. epochs_at: how many epochs have training images of each size.
+    """
     model, data, sizes = record["model"], record["data"], record["data"]["sizes"]
     macs = "" if model["macs"] is None else f", {_millions(model['macs'])} multiply-adds per image"
     parts = ", ".join(f"{sizes[key]:,} {name}" for key, name in PARTS.items())
@@ -33,6 +44,7 @@ def header(config: Config, record: Record, folder: Path, compiled: str | None, s
     chooses = config.protocol != "holdout" or sizes["validation"]
     training = [_length(config), f"batches of {config.data.batch_size}", config.optimizer.name, config.scheduler.name]
     training += [config.averaging.name] * (config.averaging.method != "none")
+    training += [] if petaflops is None else [f"{petaflops:.3g} petaFLOPs"]
     lines = {
         "model": f"{config.model.name}: {model['parameters']:,} parameters{macs}",
         "data": f"{data['variant']}: {parts} images",
@@ -41,6 +53,8 @@ def header(config: Config, record: Record, folder: Path, compiled: str | None, s
         "device": f"{where}, {threads}, {how}",
         "record": f"{folder}",
     }
+    if len(epochs_at) > 1:
+        lines["images"] = ", then ".join(f"{epochs:g} epochs of {size}x{size} pixels" for size, epochs in epochs_at.items())
     if config.parent.folder is not None:
         lines["continues"] = f"{config.parent.folder}, from epoch {config.parent.resumed_at_epoch}"
     if state is not None:

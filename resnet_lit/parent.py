@@ -19,3 +19,4 @@ class Parent:
     checkpoint: str | None = setting(None, "sha256 of its last.ckpt; it enters this run's identity", result=False)
     resumed_at_epoch: int = setting(0, "epochs that it had trained", least=0)
     steps: int = setting(0, "optimizer steps that it had made", least=0, result=False)
+    petaflops: float | None = setting(None, "of its training; null: not recorded", least=0, result=False)

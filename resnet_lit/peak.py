@@ -6,7 +6,6 @@ import time
 
 import torch
 
-FLOPS_PER_MULTIPLY_ADD = 6  # of a training step: two for the forward pass, four for the backward pass
 SIZES = {"cpu": 1024}
 ACCELERATOR_SIZE = 8192
 ROUNDS = 5

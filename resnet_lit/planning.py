@@ -117,7 +117,7 @@ def _time_kind(
         whole = sum(forecast(planned[i].config, extents[i], look.pace, planned[i].steps_done).total for i in same)
         seconds = max(LEAST_SECONDS, min(seconds, whole * PART_OF_RUNS))
     amount = how_much(configs[0], look.extents[0], look.pace, seconds)
-    about = amount["epochs"] * (look.pace.step[0] * amount["batches"] + look.pace.turn)
+    about = amount["epochs"] * (look.pace.every_step * amount["batches"] + (1 + len(look.pace.smaller)) * look.pace.turn)
     step = f"a step takes about {_short(look.pace.step[0])}"
     say(f"{name}, {modes[0] or 'eager'}: {step}; timing for about {duration(about)}")
     optimizers = {optimizer_key(planned[i].config): planned[i].config for i in same}  # the first one's first
@@ -187,16 +187,20 @@ def remark(run: Planned) -> list[str]:
 
 
 def how_much(config: Config, extent: Extent, look: Pace, seconds: float) -> dict[str, int]:
-    """Full batches and evaluated batches of a rehearsal's epoch, and how many epochs: a warm-up, then BURSTS equal bursts."""
+    """Full batches and evaluated batches of a rehearsal's epoch, and how many epochs: a warm-up, then BURSTS equal bursts.
+
+    Where training images have several sizes, each epoch is one for every size.
+    """
+    sizes, step = 1 + len(look.smaller), look.every_step
     burst, together = seconds / (BURSTS + 1), config.trainer.accumulate_grad_batches
     available = max(1, extent.batches - bool(extent.small_batch(config.data.batch_size)))
-    batches = min(available, max(1, round((1 - EVALUATING) * burst / look.step[0])))
+    batches = min(available, max(1, round((1 - EVALUATING) * burst / step)))
     batches = max(batches // together * together, min(together, available))
     size = config.data.batch_size
     evaluating = look.evaluated[0] * size
     most = max(1, math.ceil(extent.evaluation_images / size))
-    evaluated = min(most, max(1, int(EVALUATING * burst / max(evaluating, 1e-6))))
-    epoch = batches * look.step[0] + look.turn + evaluated * evaluating
+    evaluated = min(most, max(1, int(EVALUATING * burst / max(evaluating * sizes, 1e-6))))
+    epoch = batches * step + sizes * (look.turn + evaluated * evaluating)
     each = min(MOST_EPOCHS // BURSTS, max(1, int(burst / epoch)))
     return {"batches": batches, "evaluated": evaluated, "epochs": 1 + BURSTS * each}
 

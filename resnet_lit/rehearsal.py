@@ -27,7 +27,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from resnet_lit import training
+from resnet_lit import resolution, training
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.compilation import compile_mode
 from resnet_lit.callbacks.interrupt import Interrupt
@@ -42,8 +42,9 @@ from resnet_lit.length import run_length
 from resnet_lit.parent import Parent
 from resnet_lit.record import METRICS, Record
 from resnet_lit.schema import Config, from_mapping
-from resnet_lit.sections import Scheduler
+from resnet_lit.sections import Evaluation, Scheduler
 from resnet_lit.typed import Refused
+from resnet_lit.work import multiply_adds
 
 TENSORBOARD = "resnet_lit.callbacks.tensorboard.TensorBoard"
 OPTIMIZER_STEPS = 11  # of each; the first one warms up
@@ -115,8 +116,9 @@ def _extent(config: Config, data: ImageData) -> Extent:
         classes=len(data.source.classes),
         compile=compile_mode(config, length.steps),
         parameters=training.count_parameters(network),
-        macs=training.multiply_adds(config.model, len(data.source.classes), channels, [size]).get(size),
+        macs=multiply_adds(config.model, len(data.source.classes), [size], channels).get(size),
         devices=training._processes(config),
+        image_size=size,
     )
 
 
@@ -134,8 +136,8 @@ class Stopwatch(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._note_rows(trainer)
-        self.compiling = _seconds(trainer, "compile")
-        self.epochs.append({"start": _now(), "save": _seconds(trainer, "checkpoint"), "evaluation": 0.0, "images": 0})
+        spent = {name: _seconds(trainer, part) for name, part in (("save", "checkpoint"), ("compile", "compile"))}
+        self.epochs.append({"start": _now(), **spent, "evaluation": 0.0, "images": 0})
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: tuple[Tensor, Tensor], batch_idx: int
@@ -157,7 +159,7 @@ class Stopwatch(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._note_rows(trainer)
-        self.ended, self.saved = _now(), _seconds(trainer, "checkpoint")
+        self.ended, self.saved, self.compiling = _now(), _seconds(trainer, "checkpoint"), _seconds(trainer, "compile")
         self.saver = _callback(trainer, Checkpoints)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -184,6 +186,7 @@ def rehearse(
 ) -> Pace:
     """Train `epochs` epochs of so many full batches, each evaluated on so many; the first is a warm-up where there are more.
 
+    Where the run trains on smaller images too, each of these is one epoch on every size, one after the other.
     folder: an empty one, for what the run writes. whole: with all training images at hand, as in the run, but without the small
     batch at an epoch's end. since: time.time() when this process was started.
     """
@@ -204,21 +207,28 @@ def rehearse(
     best_is_last = saver.best is not None and saver.best["step"] == outcome["steps"]  # stored once: in the run they differ
     begun = [*(lap["start"] for lap in watch.epochs), watch.ended]
     saves = [*(lap["save"] for lap in watch.epochs), watch.saved]
+    compiled = [*(lap["compile"] for lap in watch.epochs), watch.compiling]
     laps = []
     for number, lap in enumerate(watch.epochs):
         last = lap.get("small", lap["full"])
-        save = saves[number + 1] - saves[number]
+        save, compiling = (values[number + 1] - values[number] for values in (saves, compiled))  # compiling: for the next epoch
         laps.append(
             {
-                "wall": begun[number + 1] - begun[number],
+                "wall": begun[number + 1] - begun[number] - compiling,
                 "step": (lap["full"] - lap["start"]) / batches,
                 "small": last - lap["full"],
                 "evaluated": lap["evaluation"] / lap["images"] if lap["images"] else 0.0,
-                "save": save,
-                "turn": begun[number + 1] - last - lap["evaluation"] - save,
+                "turn": begun[number + 1] - last - lap["evaluation"] - save - compiling,
             }
         )
-    warm = laps[1:] or laps
+    sides = resolution.sizes(config.data, extent.image_size)
+    by_side = {side: laps[number :: len(sides)] for number, side in enumerate(sides)}
+    whole_size = by_side.pop(extent.image_size)
+    warm = whole_size[1:] or whole_size
+    smaller = {
+        side: statistics.median(lap["step"] / other["step"] for lap, other in zip(found[1:] or found, warm, strict=True))
+        for side, found in by_side.items()
+    }
     middle = {name: statistics.median(lap[name] for lap in warm) for name in laps[0]}
     per_burst = max(1, len(warm) // 5)
     bursts = [warm[start : start + per_burst] for start in range(0, len(warm), per_burst)]
@@ -227,10 +237,13 @@ def rehearse(
     (rows, size), (more_rows, more) = watch.rows[min(1, len(watch.rows) - 2)], watch.rows[-1]
     row = (more - size) / max(1, more_rows - rows)
     return Pace(
-        start=begun[0] - clock + epoch - since - watch.compiling,
+        start=begun[0] - clock + epoch - since - compiled[0],
         compiling=watch.compiling,
         compiled=outcome["compile"],
-        first=max(0.0, laps[0]["wall"] - middle["wall"]),
+        first=sum(
+            max(0.0, found[0]["wall"] - statistics.median(lap["wall"] for lap in found[1:] or found))
+            for found in (whole_size, *by_side.values())
+        ),
         step=tuple(statistics.mean(lap["step"] for lap in burst) for burst in bursts),
         small=middle["small"] / small * config.data.batch_size / middle["step"] if small and not whole else 1.0,
         evaluated=tuple(evaluating),
@@ -244,6 +257,7 @@ def rehearse(
         row=row,
         rest=round(_size(folder) - row * more_rows),
         outputs_images=watch.tests[-1][1],
+        smaller=tuple((side, part * middle["step"]) for side, part in smaller.items()),
     )
 
 
@@ -279,6 +293,9 @@ def _shortened(config: Config, extent: Extent, batches: int, evaluated: int, epo
         data = dataclasses.replace(data, limit_train=batches * data.batch_size + small)
         batches += 1
     frozen = config.model.stem_frozen == "always"
+    sides = resolution.sizes(config.data, extent.image_size)
+    if len(sides) > 1:
+        data = dataclasses.replace(data, resolution=(*sides,) * epochs, resolution_shares=None)
     return dataclasses.replace(
         config,
         seed=0,
@@ -288,6 +305,7 @@ def _shortened(config: Config, extent: Extent, batches: int, evaluated: int, epo
         weights_head=None,
         parent=Parent(),
         data=data,
+        evaluation=Evaluation(),
         model=dataclasses.replace(
             config.model, stem_frozen="always" if frozen else 0, stem_bias_epochs=None
         ),  # the dearer epochs
@@ -295,8 +313,8 @@ def _shortened(config: Config, extent: Extent, batches: int, evaluated: int, epo
         scheduler=Scheduler(),
         trainer=dataclasses.replace(
             config.trainer,
-            max_epochs=epochs,
-            min_epochs=epochs,
+            max_epochs=epochs * len(sides),
+            min_epochs=epochs * len(sides),
             limit_train_batches=batches,
             limit_val_batches=evaluated if extent.evaluation_images else 0,
             limit_test_batches=evaluated,

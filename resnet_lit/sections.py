@@ -13,6 +13,7 @@ from resnet_lit.typed import setting
 
 RESNET = "resnet_lit.models.resnet.ResNet"
 AUGMENT = "resnet_lit.data.augment.Augment"
+CIFAR10_IMAGES, CIFAR10_VALIDATION = 50_000, 5_000  # for training; of them, held out by protocol=holdout (of other data a tenth)
 MUON = "resnet_lit.optim.muon.Muon"
 
 
@@ -227,6 +228,9 @@ class Checkpoint:
     keep: Literal["auto", "all", "best", "none"] = setting(
         "auto", "which stay when a run has finished; auto: all of a single run, best of those of a multirun"
     )
+
+
+PASSES = {"none": 1, "flip": 2, 6: 6}  # evaluation.tta -> forward passes for an image, its single view included
 
 
 @dataclass(frozen=True)

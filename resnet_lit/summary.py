@@ -9,10 +9,13 @@ import sys
 
 from resnet_lit.command_line import read
 from resnet_lit.config import compose
+from resnet_lit.length import run_length
 from resnet_lit.models.cost import count_parameters, table
+from resnet_lit.resolution import sizes
 from resnet_lit.schema import Config, architecture
-from resnet_lit.sections import RESNET
+from resnet_lit.sections import CIFAR10_IMAGES, CIFAR10_VALIDATION, RESNET
 from resnet_lit.typed import ConfigError, Refused
+from resnet_lit.work import multiply_adds, training_petaflops
 
 
 def summary(config: Config) -> str:
@@ -25,7 +28,22 @@ def summary(config: Config) -> str:
     if model.max_parameters is not None:
         parameters = count_parameters(plain)
         budget = f"{parameters:,} of {model.max_parameters:,} parameters ({parameters / model.max_parameters:.1%} of the budget)"
-    return f"{model.name}\n{table(plain)}\nBudget: {budget}"
+    return "\n".join([model.name, table(plain), f"Budget: {budget}", *_training(config)])
+
+
+def _training(config: Config) -> list[str]:
+    """What training costs, where the config alone says how many images train: of CIFAR-10."""
+    full, data = config.data.image_size or 32, config.data
+    macs = multiply_adds(config.model, None, sizes(data, full))
+    lines = [f"Training images of {size}x{size} pixels: {macs[size]:,} multiply-adds" for size in macs if size != full]
+    if data.name == "cifar10" and (config.trainer.max_epochs is not None or config.trainer.max_steps > 0):
+        images = CIFAR10_IMAGES - (CIFAR10_VALIDATION if config.validation is None else config.validation)
+        length = run_length(config, min(images, data.limit_train or images))
+        petaflops = training_petaflops(config, macs, full, length)
+        lines.append(
+            f"Training: {petaflops:.3g} petaFLOPs (6 x multiply-adds x {length.epochs:g} epochs of {length.images:,} images)"
+        )
+    return lines
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from resnet_lit import lean  # noqa: F401
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ from resnet_lit.datamodule import ImageData
 from resnet_lit.display import Display, Line
 from resnet_lit.identity import fixes
 from resnet_lit.length import Length, run_length, smallest_batch
-from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.models.init import WHITENING_IMAGES
 from resnet_lit.module import LitClassifier
 from resnet_lit.monitoring import check_monitors
@@ -52,15 +51,15 @@ from resnet_lit.network import (
 from resnet_lit.opening import header
 from resnet_lit.optim.build import build_optimizer, build_scheduler, unused_values
 from resnet_lit.optim.trial import try_step
-from resnet_lit.peak import FLOPS_PER_MULTIPLY_ADD, measured_peak, number_format
+from resnet_lit.peak import measured_peak, number_format
 from resnet_lit.printable import printable
 from resnet_lit.quiet import quieten
 from resnet_lit.record import Record, default_threads
-from resnet_lit.schema import Config, architecture, from_mapping, to_mapping
-from resnet_lit.sections import RESNET, Model
+from resnet_lit.schema import Config, from_mapping, to_mapping
 from resnet_lit.starting_weights import start_from
 from resnet_lit.trainer import build_callbacks, build_loggers, build_trainer
 from resnet_lit.typed import ConfigError
+from resnet_lit.work import FLOPS_PER_MULTIPLY_ADD, epochs_at, multiply_adds, training_petaflops
 
 log = logging.getLogger("resnet_lit")
 
@@ -136,7 +135,7 @@ def train(
         same_run.check_data(folder, state, data.source.variant, data.source.hash)
         same_run.check(folder, state, config, outcome, continues=continues)
     outcome["data"] = data.provenance()
-    macs = multiply_adds(config.model, len(data.source.classes), channels, sizes)
+    macs = multiply_adds(config.model, len(data.source.classes), sizes, channels)
     outcome["model"] = {
         "parameters": count_parameters(network),
         "trained": count_trained(network),
@@ -220,7 +219,8 @@ def train(
 
     begin()
     if trainer.is_global_zero and not display.is_silent:
-        for line in header(config, outcome, folder, mode, state):
+        petaflops = training_petaflops(config, macs, size, length) if macs and ends else None
+        for line in header(config, outcome, folder, mode, state, petaflops, epochs_at(config, size, length.epochs)):
             log.info("%s", line)
     if trainer.is_global_zero:
         if loaded is not None:
@@ -245,6 +245,8 @@ def train(
         outcome["compile"] = compilation.mode
         outcome["timing"] = timing.result()
         outcome["steps"], outcome["epochs"] = trainer.global_step, trainer.current_epoch
+        done = trainer.global_step / length.steps_per_epoch
+        outcome["petaflops"] = round(training_petaflops(config, macs, size, length, done), 12) if macs else None
         for logger in loggers:
             if isinstance(logger, RunLogger):
                 logger.close()
@@ -272,13 +274,6 @@ def _configure(network: nn.Module, config: Config, length: Length) -> tuple[torc
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return optimizer, scheduler
-
-
-def multiply_adds(model: Model, classes: int, channels: int, sizes: Iterable[int]) -> dict[int, int]:
-    """Multiply-adds of one image's forward pass for each side in pixels; empty for a class of the user's own."""
-    if model.target != RESNET:
-        return {}
-    return {size: count_multiply_adds(architecture(model, classes, size, channels)) for size in sizes}
 
 
 # --- small things

@@ -41,8 +41,3 @@ def translated(images: Tensor, pixels: int) -> Tensor:
         source = (torch.arange(last + 1, device=images.device) - pixels).abs()
         images = images.index_select(dim, last - (last - source).abs())
     return images
-
-
-def passes(tta: TTA) -> int:
-    """Forward passes for an image, its single view included."""
-    return 2 * len(PAIRS[tta]) if tta in PAIRS else 1

@@ -21,6 +21,7 @@ from resnet_lit.forecast import (
     pace_key,
     with_optimizer,
 )
+from resnet_lit.work import multiply_adds
 
 # 1,050 images in batches of 100: ten full ones and one of 50.
 EXTENT = Extent(
@@ -77,6 +78,39 @@ def test_every_part_of_a_run_is_in_its_time() -> None:
     assert found.images == 3150
     assert found.training_petaflops == pytest.approx(6 * 1e9 * 3150 / 1e15)
     assert found.evaluation_petaflops == pytest.approx(2 * 1e9 * (3 * 200 + 1.5 * 500) / 1e15)
+
+
+SMALLER = dataclasses.replace(PACE, smaller=((16, 0.5), (24, 1.0)))
+PROGRESSIVE = ("data.resolution=[16,24,32]",)
+
+
+def test_each_epoch_costs_what_its_size_of_images_does() -> None:
+    found, epoch = forecast(config(*PROGRESSIVE), EXTENT, SMALLER), 10 * 2.0 + 1.2
+    assert found.seconds["training"] == pytest.approx((0.25 + 0.5 + 1) * epoch)
+    rest = forecast(config(*PROGRESSIVE), EXTENT, SMALLER, steps_done=11)
+    assert rest.seconds["training"] == pytest.approx((0.5 + 1) * epoch)
+    macs = multiply_adds(config().model, 10, (16, 24, 32))
+    relative = sum(macs.values()) / macs[32]
+    assert found.training_petaflops == pytest.approx(6 * 1e9 * 1050 * relative / 1e15)
+    assert rest.training_petaflops == found.training_petaflops  # of the whole run
+    assert found.images == 3150
+    mixed = forecast(config(*PROGRESSIVE, "trainer.max_time=00:00:00:20"), EXTENT, dataclasses.replace(SMALLER, turn=0.0))
+    assert mixed.images < 2 * 1050 + 600  # 7.3 s for the first epoch, 12.6 s for the second
+    assert mixed.images > 1050 + 900
+    faster = with_optimizer(SMALLER, OptimizerCost(0.1, 0), OptimizerCost(0.2, 0), batches_per_step=1)
+    assert dict(faster.smaller) == pytest.approx({16: 0.4, 24: 0.9})
+
+
+def test_several_views_take_as_many_passes() -> None:
+    single, six = forecast(config(), EXTENT, PACE), forecast(config("evaluation.tta=6"), EXTENT, PACE)
+    # the chosen weights in six views, on the test and the validation images; the last ones, where others, in one
+    passes = 0.5 * 500 + 6 * 500 + 6 * 200
+    assert six.seconds["test"] == pytest.approx(passes * 0.01)
+    assert six.evaluation_petaflops == pytest.approx(2 * 1e9 * (3 * 200 + passes) / 1e15)
+    assert six.training_petaflops == single.training_petaflops
+    assert six.disk_end == single.disk_end + 500 * 4 * 10
+    final = forecast(config("evaluation.tta=flip", "protocol=final"), dataclasses.replace(EXTENT, evaluation_images=0), PACE)
+    assert final.seconds["test"] == pytest.approx(2 * 500 * 0.01)
 
 
 def test_the_interval_is_what_the_module_says_of_it() -> None:
@@ -176,9 +210,17 @@ def test_another_optimizer_changes_step_memory_and_checkpoints_alone() -> None:
 
 def test_what_costs_the_same_is_timed_once() -> None:
     key = pace_key(load("+experiment=model4"))
-    for word in ("seed=1", "optimizer.lr=0.01", "scheduler=step", "trainer.max_epochs=5", "budget.hours=3", "protocol=paper"):
+    for word in (
+        "evaluation.tta=6",
+        "seed=1",
+        "optimizer.lr=0.01",
+        "scheduler=step",
+        "trainer.max_epochs=5",
+        "budget.hours=3",
+        "protocol=paper",
+    ):
         assert pace_key(load("+experiment=model4", word)) == key, word
-    for word in ("data.batch_size=64", "augment=all", "compile=false", "model=model1", "threads=1"):
+    for word in ("data.batch_size=64", "augment=all", "compile=false", "model=model1", "threads=1", "data.resolution=[24,32]"):
         assert pace_key(load("+experiment=model4", word)) != key, word
     adam, momentum = load("+experiment=model4", "optimizer=adam"), load("+experiment=model4")
     assert pace_key(adam) == key  # the network's part is the same

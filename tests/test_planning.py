@@ -185,6 +185,9 @@ def test_the_rehearsal_fits_its_seconds() -> None:
     amount = planning.how_much(config, dataclasses.replace(EXTENT, batches=352, train_images=45_000), quick, 30.0)
     assert amount["batches"] == 351  # all full ones there are
     assert amount["epochs"] == 6
+    sizes = dataclasses.replace(quick, smaller=((16, 0.0025), (24, 0.005)))
+    amount = planning.how_much(config, dataclasses.replace(EXTENT, batches=352, train_images=45_000), sizes, 30.0)
+    assert amount == {"batches": 229, "evaluated": 2, "epochs": 6}  # 229 x 17.5 ms is four fifths of a sixth of 30 s
     together = planning.how_much(load("trainer.accumulate_grad_batches=4"), EXTENT, PACE, 30.0)
     assert together["batches"] == 4
 
@@ -217,7 +220,7 @@ def test_help_needs_no_torch() -> None:
 
 @pytest.mark.slow
 def test_a_plan_writes_nothing_counts_what_is_left_and_knows_the_size_of_a_run(command, tmp_path, monkeypatch, capsys) -> None:
-    words = (*TINY, "trainer.max_epochs=10")
+    words = (*TINY, "trainer.max_epochs=10", "data.resolution=[16,32]")
     first = load(*words, "seed=0", "checkpoint.keep=best")  # as a run of a sweep has it
     run(first, tmp_path / "outputs" / folder_name(first))
     before = files_of(tmp_path)
@@ -234,6 +237,9 @@ def test_a_plan_writes_nothing_counts_what_is_left_and_knows_the_size_of_a_run(c
     assert (forecasts[0]["parameters"], forecasts[0]["images"]) == (1454, 10 * 192)
     assert 0 < forecasts[0]["low"] < forecasts[0]["total"] < forecasts[0]["high"]
     (folder,) = (tmp_path / "outputs").glob("*/*")
+    record = json.loads((folder / "result.json").read_text())
+    assert forecasts[0]["training_petaflops"] == pytest.approx(record["petaflops"])
+    assert 0 < record["petaflops"] < 6 * record["model"]["macs"] * 10 * 192 / 1e15  # half of the epochs on smaller images
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert forecasts[0]["disk_end"] == pytest.approx(size, rel=0.2)
     monkeypatch.chdir(tmp_path)

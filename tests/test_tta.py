@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resnet_lit.tta import averaged, passes, translated
+from resnet_lit.sections import PASSES
+from resnet_lit.tta import averaged, translated
 
 IMAGES = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255
 
@@ -47,7 +48,7 @@ def test_translation_shows_the_image_mirrored_at_its_border(pixels: int) -> None
 
 
 def test_the_number_of_passes_is_what_the_network_is_asked_for() -> None:
-    for tta in ("none", "flip", 6):
+    for tta, passes in PASSES.items():
         asked: list[Tensor] = []
         net = network()
 
@@ -58,7 +59,7 @@ def test_the_number_of_passes_is_what_the_network_is_asked_for() -> None:
         single = counted(IMAGES)
         if tta != "none":
             averaged(counted, IMAGES, single, tta)  # type: ignore[arg-type]
-        assert len(asked) == passes(tta)  # type: ignore[arg-type]
+        assert len(asked) == passes
 
 
 def test_what_a_cuda_graph_overwrites_is_not_read_again() -> None:
