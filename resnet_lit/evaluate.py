@@ -5,6 +5,7 @@ python -m resnet_lit.evaluate run=outputs/model4/<run> data=folder data.root=my_
 python -m resnet_lit.evaluate run=outputs/model4/<run> data.root=cifar-10-python.tar.gz --last
 
 data=…, data.root=… and the other values of data are those of resnet_lit.train; what is not said is as the run had it.
+evaluation.tta=flip|6: with test-time augmentation too (default: as the run has it), beside the single view.
 part=test|validation|train|all (default test); --last, the last weights instead of the chosen ones. Data that hold only some of
 the run's classes suffice, one class too.
 
@@ -44,6 +45,7 @@ from resnet_lit.typed import ConfigError, Refused
 log = logging.getLogger("resnet_lit")
 
 PARTS = ("test", "validation", "train", "all")
+OF_VIEWS = ("accuracy", "interval", "loss", "calibration_error")  # what is said of the mean over several views
 RESULT, OUTPUTS, PICTURE, EVALUATION = "evaluation.json", "outputs.npz", "confusion_matrix.png", "evaluation.html"
 
 
@@ -67,7 +69,7 @@ def main() -> None:
 
 
 def _parse(words: list[str]) -> tuple[str, str, bool, str | None, list[str]]:
-    """Run, part, whether the last weights are meant, where results are written, and what is said of the data."""
+    """Run, part, whether the last weights are meant, where results are written, and what is said of data and evaluation."""
     run, part, last, out, rest = "", "test", False, None, []
     for word in words:
         name, _, value = word.partition("=")
@@ -81,7 +83,7 @@ def _parse(words: list[str]) -> tuple[str, str, bool, str | None, list[str]]:
             out = value
         elif word == "--last":
             last = True
-        elif name == "data" or name.startswith("data."):
+        elif name in ("data", "evaluation.tta") or name.startswith("data."):
             rest.append(word)
         else:
             path = value if name in ("resume", "weights", "checkpoint", "ckpt_path", "model") else word
@@ -98,6 +100,8 @@ def evaluate(
     run: str | Path, words: list[str], *, part: str = "test", last: bool = False, out: str | Path | None = None
 ) -> tuple[Path | None, dict[str, Any]]:
     """Answer for `part` of the data that the run's config and `words` name; the folder with the results, and evaluation.json.
+
+    words: overrides of data and of evaluation.tta.
 
     run: its folder, or a checkpoint in it. out: where the folder with the results is made (default <run>/evaluations). The folder
     is None where it could not be written, which is logged. Raises Refused: no such run, data that cannot be read, classes that
@@ -123,7 +127,9 @@ def evaluate(
             f"data: images of {images.shape[-2]}x{images.shape[-1]} pixels, the run was trained on "
             f"{trained.image_size}x{trained.image_size} (try data.image_size={trained.image_size})"
         )
-    name = f"{about['variant']}-{about['hash'][:10]}-{part}{'-last' if last else ''}"
+    tta = config.evaluation.tta
+    views = "" if tta == "none" else f"-tta-{tta}"
+    name = f"{about['variant']}-{about['hash'][:10]}-{part}{'-last' if last else ''}{views}"
     folder = (run / "evaluations" if out is None else Path(out).expanduser()) / name
     asked = {"run": str(run), "checkpoint": trained.checkpoint.name, "sha256": _sha256(trained.checkpoint), "data": about}
     if (known := _known(folder / RESULT, asked)) is not None and (folder / EVALUATION).exists():
@@ -134,12 +140,14 @@ def evaluate(
     from resnet_lit.reporting.answers import Answers
 
     batches = (torch.from_numpy(images[start : start + 500]) for start in range(0, len(images), 500))
-    logits = torch.cat(list(trained.logits(batches))).numpy()
-    answers = Answers(logits, labels[targets], trained.classes)
+    pairs = zip(*trained.logits_of_views(batches, tta), strict=True)
+    answers, of_views = (Answers(torch.cat(part).numpy(), labels[targets], trained.classes) for part in pairs)
     found = {**asked, "evaluated": records.now(), "git": records.git(), **as_data(answers)}
+    if tta != "none":
+        found["tta"] = {"name": tta, **{key: value for key, value in as_data(of_views).items() if key in OF_VIEWS}}
     found["digest"] = records.content_digest(found)
     try:
-        _write(folder, found, answers, images)
+        _write(folder, found, answers, None if tta == "none" else of_views.logits, images)
     except OSError as error:
         log.warning("%s: cannot be written (%s); out=<folder> writes it elsewhere", folder / RESULT, error.strerror or error)
         return None, found
@@ -147,8 +155,14 @@ def evaluate(
 
 
 def data_config(config: Config, words: list[str]) -> Config:
-    """The run's config with the data that `words` name; what they leave open is as the run had it, unless they choose a group."""
-    given = load(*words).data
+    """The run's config with the data and the evaluation.tta that `words` name; what they leave open is as the run had it, unless
+    they choose a group of data.
+    """
+    loaded = load(*words)
+    given = loaded.data
+    if any(word.startswith("evaluation.") for word in words):
+        config = dataclasses.replace(config, evaluation=loaded.evaluation)
+        words = [word for word in words if not word.startswith("evaluation.")]
     said = {word.partition("=")[0].lstrip("+").removeprefix("data.") for word in words}
     if "data" in said:
         return dataclasses.replace(config, data=given)
@@ -229,7 +243,7 @@ def as_data(answers: Any) -> dict[str, Any]:
     }
 
 
-def _write(folder: Path, found: dict[str, Any], answers: Any, images: np.ndarray) -> None:
+def _write(folder: Path, found: dict[str, Any], answers: Any, logits_tta: np.ndarray | None, images: np.ndarray) -> None:
     import torch
     from torchvision.io import encode_png
 
@@ -237,7 +251,10 @@ def _write(folder: Path, found: dict[str, Any], answers: Any, images: np.ndarray
     from resnet_lit.reporting.page import write_evaluation
 
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / OUTPUTS, targets=answers.targets, logits=answers.logits)
+    outputs: dict[str, Any] = {"targets": answers.targets, "logits": answers.logits}
+    if logits_tta is not None:
+        outputs["logits_tta"] = logits_tta
+    np.savez_compressed(folder / OUTPUTS, **outputs)
     if len(answers.classes) <= 50:
         picture = confusion_picture(torch.from_numpy(answers.confusion), list(answers.classes))
         (folder / PICTURE).write_bytes(encode_png(picture).numpy().tobytes())
@@ -265,12 +282,21 @@ def report(found: dict[str, Any]) -> str:
             f"accuracy {percent(found['accuracy'])}  (95% interval {percent(low)} to {percent(high)}, "
             "for other images of the same kind)",
             f"loss {found['loss']:.4f}, expected calibration error {percent(found['calibration_error'])}",
+            *_with_tta(found),
             *(["not verified: written by an earlier version, without a digest"] if "digest" not in found else []),
             "",
             "\n".join(line.rstrip() for line in capture.get().splitlines()),
             *_of_few(found),
         ]
     )
+
+
+def _with_tta(found: dict[str, Any]) -> list[str]:
+    """The line of an evaluation with test-time augmentation."""
+    if "tta" not in found:
+        return []
+    views, (low, high) = found["tta"], found["tta"]["interval"]
+    return [f"accuracy with TTA ({views['name']}) {percent(views['accuracy'])}  ({percent(low)} to {percent(high)})"]
 
 
 def _of_few(found: dict[str, Any]) -> list[str]:

@@ -30,6 +30,7 @@ from resnet_lit.display import ConsoleHandler, Display
 from resnet_lit.durable import write_text
 from resnet_lit.heartbeat import Heartbeat
 from resnet_lit.identity import identity
+from resnet_lit.interpreter import call
 from resnet_lit.own_files import absent
 from resnet_lit.plugins import source_of
 from resnet_lit.record import Busy, FolderError, Record
@@ -65,6 +66,7 @@ def run(
     if config.is_debug:
         own_files.check_debug(folder)
     elif (done := earlier(config, folder, known_as)) is not None:
+        _warn_of_views(config, folder, done)
         return done
     new, before = {*new, *absent(folder)}, set[Path]()
     try:
@@ -144,6 +146,14 @@ def earlier(
     if found["status"] == "running" and records.is_held(folder):  # a record of another host may be that of a dead process
         raise Busy(records.busy_text(folder))
     return found if ended else None
+
+
+def _warn_of_views(config: Config, folder: Path, done: Record) -> None:
+    """Say how a finished run is read with test-time augmentation that it was trained without: that trains nothing."""
+    tta = config.evaluation.tta
+    if tta != "none" and done["status"] == "finished" and done.get("tta") != tta:
+        command = call("resnet_lit.evaluate", f"run={folder}", f"evaluation.tta={tta}")
+        log.warning("evaluation.tta=%s: this run has ended and was not tested so; %s does", tta, command)
 
 
 def _ended(folder: Path) -> Record | None:

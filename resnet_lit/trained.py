@@ -19,6 +19,7 @@ from resnet_lit.module import LitClassifier
 from resnet_lit.record import FolderError
 from resnet_lit.run_path import CHECKPOINTS, check_run, folder_and_weights
 from resnet_lit.training import load_module
+from resnet_lit.tta import TTA, averaged
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,17 @@ class Trained:
     @torch.inference_mode()
     def logits(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
         """For each batch of images (N, 3, H, W) uint8 its logits (N, classes) float32, on the CPU."""
+        for logits, _ in self.logits_of_views(batches, "none"):
+            yield logits
+
+    @torch.inference_mode()
+    def logits_of_views(self, batches: Iterable[Tensor], tta: TTA) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `logits`, and the mean logits over the views of `tta`; the same where that is none."""
         for images in batches:
-            yield self.module(images.to(self.module.device)).float().cpu()
+            images = images.to(self.module.device)
+            logits = self.module(images).float()
+            mean = logits if tta == "none" else averaged(self.module, images, logits, tta)
+            yield logits.cpu(), mean.cpu()
 
 
 def open_run(folder: str | Path, *, last: bool = False) -> Trained:

@@ -70,7 +70,9 @@ def test_a_run_continued_to_two_epochs_equals_one_of_two(place: Path) -> None:
         "checkpoint": hashlib.sha256((place / "one" / "checkpoints" / "last.ckpt").read_bytes()).hexdigest(),
         "resumed_at_epoch": 1,
         "steps": one["steps"],
+        "petaflops": one["petaflops"],
     }
+    assert more["petaflops"] == pytest.approx(two["petaflops"])
     assert len({record["identity"] for record in (one, two, more)}) == 3
     assert "learning rate 0.1 as before" in (place / "more" / "train.log").read_text()
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.config import load
 from resnet_lit.datamodule import ImageData
+from resnet_lit.evaluate import evaluate, report
 from resnet_lit.identity import identity
 from resnet_lit.record import Record, read
 from resnet_lit.run import config_of, run
@@ -71,6 +72,7 @@ def test_a_run_that_was_stopped_within_an_epoch_ends_with_the_same_weights(whole
 
 def test_the_record_has_both_the_single_view_and_the_mean_of_views(whole: Path) -> None:
     record = record_of(whole)
+    assert 0 < record["petaflops"] < 6 * record["model"]["macs"] * 3 * 192 / 1e15
     found, outputs = record["metrics"], np.load(whole / "test_outputs.npz")
     assert record["tta"] == 6
     for name, logits in (("test/accuracy", "logits"), ("test/accuracy_tta", "logits_tta")):
@@ -82,6 +84,30 @@ def test_the_record_has_both_the_single_view_and_the_mean_of_views(whole: Path) 
     single, views, targets = evaluated(whole, "validation")
     assert found["val/accuracy"] == pytest.approx(float((single.argmax(1) == targets).float().mean()), abs=1e-6)
     assert found["val/accuracy_tta"] == pytest.approx(float((views.argmax(1) == targets).float().mean()), abs=1e-6)
+
+
+def test_an_evaluation_has_several_views_where_asked_for(whole: Path) -> None:
+    found = {tta: evaluate(whole, words) for tta, words in ((6, []), ("flip", ["evaluation.tta=flip"]))}
+    recorded = record_of(whole)["metrics"]
+    for tta, (folder, result) in found.items():
+        assert result["accuracy"] == pytest.approx(recorded["test/accuracy"])
+        assert (result["tta"]["name"], folder.name.endswith(f"-test-tta-{tta}")) == (tta, True)
+        logits = np.load(folder / "outputs.npz")["logits_tta"]
+        assert result["tta"]["accuracy"] == pytest.approx((logits.argmax(1) == np.load(folder / "outputs.npz")["targets"]).mean())
+        assert f"accuracy with TTA ({tta}) {100 * result['tta']['accuracy']:.2f}%" in report(result)
+        assert f"accuracy with TTA ({tta})" in (folder / "evaluation.html").read_text()
+    assert found[6][1]["tta"]["accuracy"] == pytest.approx(recorded["test/accuracy_tta"])  # as the run has it
+    folder, single = evaluate(whole, ["evaluation.tta=none"])
+    assert "tta" not in single
+    assert "logits_tta" not in np.load(folder / "outputs.npz")
+
+
+def test_other_views_of_a_finished_run_train_nothing(whole: Path, caplog) -> None:
+    done = run(load(*WORDS, "+callbacks.stop._target_=own_stop.Stop", "evaluation.tta=flip"), whole)
+    assert done["ended"] == record_of(whole)["ended"]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("evaluation.tta=flip: this run has ended and was not tested so; ")
+    assert line.endswith(f"-m resnet_lit.evaluate run={whole} evaluation.tta=flip does")
 
 
 def test_what_is_read_at_the_end_is_no_part_of_what_is_trained(whole: Path) -> None:

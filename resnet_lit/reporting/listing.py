@@ -16,6 +16,8 @@ from resnet_lit.typed import show
 METRICS = (
     "test/accuracy",
     "test/accuracy_last",
+    "test/accuracy_tta/flip",
+    "test/accuracy_tta/6",
     "test/loss",
     "test/loss_last",
     "val/accuracy",

@@ -90,6 +90,7 @@ def write_evaluation(found: dict[str, Any], answers: Answers, images: np.ndarray
     shown = onerun.Shown(tuple(onerun.of_answers(answers)), onerun.pictures(answers, places, images[places]))
     facts = [
         Fact("accuracy", percent(found["accuracy"]), f"{points(low)} to {points(high)} for other images of this kind", big=True),
+        *_with_tta(found),
         Fact("loss", f"{found['loss']:.4f}", big=True),
         Fact("calibration error", percent(found["calibration_error"]), big=True),
         Fact("images", f"{data['images']:,}", f"{data['variant']}, {data['part']}"),
@@ -105,6 +106,12 @@ def write_evaluation(found: dict[str, Any], answers: Answers, images: np.ndarray
     about = {"shown": shown, "facts": facts, "contents": contents, "title": title, "troubles": troubles}
     page.write_text(render("evaluation.html", folder, about), encoding="utf-8")
     return Written(page, drawn, troubles)
+
+
+def _with_tta(found: dict[str, Any]) -> list[Fact]:
+    """Of an evaluation with test-time augmentation."""
+    views = found.get("tta")
+    return [Fact(f"accuracy with TTA ({views['name']})", percent(views["accuracy"]), big=True)] if views else []
 
 
 def _part(analysis: Analysis, prefix: str) -> dict[str, Any]:
@@ -126,6 +133,7 @@ def _part(analysis: Analysis, prefix: str) -> dict[str, Any]:
         "how_ranked": how_ranked(section) if len(best) > 1 else "",
         "networks": sorted({cell.model for cell in section.cells}),
         "alike": len({(cell.parameters, cell.macs) for cell in cells}) == 1,
+        "ttas": sorted({str(run.record["tta"]) for cell in best for run in cell.finished if run.record.get("tta")}),
         "last_counts": any(cell.summary("test/accuracy") != cell.summary("test/accuracy_last") for cell in best),
         "pairs": analysis.effects.pairs[: LIMITS["pairs"]],
         "factors": [
@@ -168,6 +176,7 @@ def _one_run(run: Run, section: Section) -> dict[str, Any]:
     low_high = _interval(run)
     facts = [
         Fact("test accuracy", _percent(run, "test/accuracy"), low_high, big=True),
+        Fact("test accuracy with TTA", _percent(run, "test/accuracy_tta"), f"evaluation.tta={run.record.get('tta')}", big=True),
         Fact("validation accuracy", _percent(run, "val/accuracy"), big=True),
         Fact("test accuracy, last weights", _percent(run, "test/accuracy_last"), big=True),
         Fact(

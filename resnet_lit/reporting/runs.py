@@ -184,11 +184,14 @@ class Run:
     def value(self, name: str) -> float | None:
         """A metric of the record, or a derived one; None where the run has not got it.
 
+        test/accuracy_tta/flip, test/accuracy_tta/6: test/accuracy_tta where evaluation.tta is this: others do not compare.
         gap: train/accuracy less test/accuracy_last. optimism: test/accuracy less test/accuracy_last. seconds: of the whole run.
         """
         found = self.metrics
         if name == "gap":
             return _less(found.get("train/accuracy"), found.get("test/accuracy_last"))
+        if name.startswith("test/accuracy_tta/"):
+            return found.get("test/accuracy_tta") if str(self.record.get("tta")) == name.rpartition("/")[2] else None
         if name == "optimism":
             return _less(found.get("test/accuracy"), found.get("test/accuracy_last"))
         if name == "seconds":

@@ -31,6 +31,8 @@ def cells_table(analysis: Analysis) -> Table:
             "gap to best (points)": _gap(one),
             "distinguishable?": "" if one is None or len(analysis.ranking) == 1 else verdict_of(one),
             "validation (%)": _measured(cell, "val/accuracy"),
+            "with TTA: flip (%)": _measured(cell, "test/accuracy_tta/flip"),
+            "with TTA: 6 views (%)": _measured(cell, "test/accuracy_tta/6"),
             "last epoch (%)": _measured(cell, "test/accuracy_last"),
             "train - test (points)": _measured(cell, "gap"),
             "parameters": f"{cell.parameters:,}",

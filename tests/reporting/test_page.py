@@ -12,6 +12,7 @@ from made_runs import CLASSES, make_paper_run, make_run
 
 from resnet_lit.reporting import figures, markdown, page
 from resnet_lit.reporting.answers import Answers
+from resnet_lit.record import read, write
 from resnet_lit.reporting.build import build
 
 HOSTILE = "<script>alert('x')</script>"
@@ -62,6 +63,23 @@ def test_a_sweep_has_its_table_and_its_charts(tmp_path) -> None:
     for chart in drawn.values():
         lengths = {len(column) for column in chart["tables"]["rows"].values()}
         assert len(lengths) == 1
+
+
+def test_several_views_have_columns_of_their_own(tmp_path) -> None:
+    for seed, (tta, accuracy) in enumerate((("flip", 0.9561), ("flip", 0.9563), (6, 0.9712), (None, None))):
+        folder = make_run(tmp_path / str(seed), seed=seed, accuracy=0.94)
+        record = read(folder)
+        more = {} if tta is None else {"test/accuracy_tta": accuracy}
+        write(folder, {**record, "tta": tta, "metrics": {**record["metrics"], **more}})
+    text = re.sub(r"<small>.*?</small>", "", written(tmp_path))
+    head = re.findall(r"<th[^>]*>([^<]*)</th>", text)
+    assert head[head.index("95% interval") + 1 :][:2] == ["test with TTA (6)", "test with TTA (flip)"]
+    row = re.findall(r'<td class="num" data-v="[^"]*">([^<]*)</td>', text)
+    assert [entry.strip() for entry in row[:4]] == ["94.00", "94.00 to 94.00", "97.12", "95.62"]
+    table = markdown.write(build([tmp_path]), tmp_path / "report").read_text()
+    assert "with TTA: flip (%)" in table
+    make_run(tmp_path / "plain" / "run")
+    assert "TTA" not in written(tmp_path / "plain")
 
 
 def test_the_paper_is_one_line_that_unfolds_where_nothing_repeats_it(tmp_path) -> None:
