@@ -9,6 +9,9 @@ import pytest
 import torch
 from tests_support import ROOT
 
+from resnet_lit.config import load
+from resnet_lit.run import run
+
 WORDS = (
     *("data.limit_train=192", "data.batch_size=32", "trainer.log_every_n_steps=2", "checkpoint.every_minutes=0.0001"),
     *("model.dropout=0.25", "augment=all", "trainer.max_steps=15"),  # two epochs and a half
@@ -23,8 +26,8 @@ def test_killed_run_resumes_bit_for_bit(tmp_path: Path, monkeypatch) -> None:
     from benchmarks import kill_matrix
 
     whole, other = tmp_path / "whole", tmp_path / "other"
-    seconds = kill_matrix.leave_alone(WORDS, whole)
-    result = kill_matrix.trial(WORDS, MOMENTS, whole, tmp_path / "killed", seconds, seed=0)
+    run(load(*kill_matrix.COMMON, *WORDS), whole)
+    result = kill_matrix.trial(WORDS, MOMENTS, whole, tmp_path / "killed", seconds=0, seed=0)
     assert [kill["landed"] for kill in result["kills"]] == [True] * len(MOMENTS)
     assert result["differences"] == []
 

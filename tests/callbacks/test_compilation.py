@@ -12,7 +12,7 @@ from tests_support import TINY
 
 from resnet_lit.callbacks.compilation import COMPILE_FROM_IMAGES, compile_mode
 from resnet_lit.config import load
-from resnet_lit.record import Record, write
+from resnet_lit.record import Record, read, write
 from resnet_lit.run import run
 from resnet_lit.training import load_module
 
@@ -83,41 +83,44 @@ def test_what_compiles_for_training_alone_trains_eagerly_and_truly(tmp_path, mon
     assert tried["metrics"] == plain["metrics"]
 
 
+@pytest.fixture(scope="module")
+def eager(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was not compiled."""
+    folder = tmp_path_factory.mktemp("eager")
+    train(folder, "model.dropout=0")
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_compiled_and_eager_agree_and_read_each_others_checkpoints(tmp_path) -> None:
-    records = {mode: train(tmp_path / mode, f"compile={mode}", "model.dropout=0") for mode in ("default", "false")}
-    assert (records["default"]["compile"], records["false"]["compile"]) == ("default", None)
-    assert records["default"]["timing"]["compile"] > 0 == records["false"]["timing"]["compile"]
+def test_compiled_and_eager_agree_and_their_checkpoints_are_read_alike(tmp_path, eager) -> None:
+    folders = (tmp_path, eager)
+    train(tmp_path, "model.dropout=0", "compile=default")
+    records = [read(folder) for folder in folders]
+    assert [record["compile"] for record in records] == ["default", None]
+    assert records[0]["timing"]["compile"] > 0 == records[1]["timing"]["compile"]
     losses = []
-    for mode in records:
-        with (tmp_path / mode / "metrics.csv").open() as file:
+    for folder in folders:
+        with (folder / "metrics.csv").open() as file:
             losses.append([float(row["train/loss_epoch"]) for row in csv.DictReader(file) if row["train/loss_epoch"]])
     assert losses[0] == pytest.approx(losses[1], abs=TOLERANCE)
     images = torch.randint(256, (16, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    modules = [load_module(tmp_path / mode / "checkpoints" / "last.ckpt") for mode in records]
+    modules = [load_module(folder / "checkpoints" / "last.ckpt") for folder in folders]
     with torch.inference_mode():
         assert torch.allclose(modules[0](images), modules[1](images), atol=TOLERANCE)
-    eager = tmp_path / "false" / "checkpoints" / "last.ckpt"
-    assert train(tmp_path / "from_eager", "compile=default", f"weights={eager}")["status"] == "finished"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_trying_changes_nothing_that_training_sees(tmp_path) -> None:
-    """Compiled for batches that never come: every step is eager, so only the trial could make a difference."""
-    plain = train(
-        tmp_path / "plain", "model.dropout=0.2", "deterministic=true", "data.limit_train=48", "data.limit_validation=48"
-    )
-    tried = train(
-        tmp_path / "tried",
-        "model.dropout=0.2",
-        "deterministic=true",
-        "data.limit_train=48",
-        "data.limit_validation=48",
-        "data.limit_test=48",
-        "compile=default",
-    )
+def test_trying_changes_nothing_that_training_sees(tmp_path, eager) -> None:
+    """Compiled for batches that never come: every step is eager, so only the trial could make a difference.
+
+    It begins with weights that an eager run has left.
+    """
+    words = ("model.dropout=0.2", "deterministic=true", "data.limit_train=48", "data.limit_validation=48", "data.limit_test=48")
+    words += (f"weights={eager}/checkpoints/last.ckpt",)
+    plain = train(tmp_path / "plain", *words)
+    tried = train(tmp_path / "tried", *words, "compile=default")
     assert tried["compile"] == "default"
     weights = [
         torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for name in ("plain", "tried")
