@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # for tests_support
 
 from tests_support import ROOT
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the processes that tests start compile the package once, as for a user
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
