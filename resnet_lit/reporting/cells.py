@@ -56,6 +56,12 @@ class Cell:
         """Multiply-adds of one image; None for a class of the user's own."""
         return self.runs[0].macs
 
+    @property
+    def petaflops(self) -> float | None:
+        """Mean arithmetic of training of the finished runs; None where their records do not say."""
+        known = [run.petaflops for run in self.finished if run.petaflops is not None]
+        return sum(known) / len(known) if known else None
+
     def by_seed(self, metric: str) -> dict[int, float]:
         """{seed: value} of the finished runs that have the metric (`Run.value`)."""
         cache: dict[str, dict[int, float]] = self.__dict__.setdefault("_by_seed", {})

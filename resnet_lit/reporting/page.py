@@ -15,6 +15,7 @@ from resnet_lit.formatting import duration, interval, is_share, large, metric_na
 from resnet_lit.reporting import figures, onerun, plots
 from resnet_lit.reporting.analysis import how_ranked, verdict_of
 from resnet_lit.reporting.answers import Answers
+from resnet_lit.reporting.budget import accuracy_at_a_budget
 from resnet_lit.reporting.cells import Section
 from resnet_lit.reporting.charts import Chart
 from resnet_lit.reporting.contents import Analysis, Claim, Comparison, Report, Table
@@ -60,6 +61,7 @@ def write(report: Report, folder: Path) -> Written:
         "report": report,
         "parts": parts,
         "limits": LIMITS,
+        "budget": accuracy_at_a_budget(report.sections),
         "paper_figures": plots.paper_figures(report),
         "places": _places(report),
         "verdicts": Counter(claim.verdict for claim in report.claims).most_common(),
@@ -321,6 +323,8 @@ def _contents(about: dict[str, Any]) -> list[dict[str, Any]]:
         inner = [(group.title, group.anchor) for group in about["shown"].groups]
         mistakes = [("Most confident mistakes", "mistakes")] if about["shown"].mistakes else []
         add("The run", "run", *inner, *mistakes, ("Provenance", "provenance"), ("Config", "config"))
+    if about["budget"]:
+        add("Accuracy at a budget", "budget")
     for part in about["parts"]:
         title = "All cells" if len(part["cells"]) > 1 else "The cell"
         inner = [(title, f"{part['prefix']}table")] if part["cells"] else []
@@ -343,5 +347,6 @@ def _charts(about: dict[str, Any]) -> list[Chart]:
     groups += about["shown"].groups if about["shown"] else ()
     groups += [about["compared"]] if about["compared"] else []
     found = [chart for group in groups for chart in group.charts]
+    found += [about["budget"]] if about["budget"] else []
     found += [chart for figure in about["paper_figures"] for chart in figure.charts]
     return found + ([about["comparison_chart"]] if about.get("comparison_chart") else [])

@@ -169,6 +169,12 @@ class Run:
         return self.record["model"].get("macs")
 
     @property
+    def petaflops(self) -> float | None:
+        """Arithmetic of the whole training; None where the record does not say, as those of earlier versions."""
+        found = self.record.get("petaflops")
+        return None if found is None else float(found)
+
+    @property
     def device(self) -> str:
         """What it was trained on."""
         hardware = self.record.get("hardware") or {}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from made_runs import CLASSES, make_paper_run, make_run
 
+from resnet_lit.record import read, write
 from resnet_lit.reporting import figures, markdown, page
 from resnet_lit.reporting.answers import Answers
-from resnet_lit.record import read, write
 from resnet_lit.reporting.build import build
 
 HOSTILE = "<script>alert('x')</script>"
