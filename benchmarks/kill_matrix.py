@@ -69,7 +69,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "evaluated every second epoch": ("++trainer.check_val_every_n_epoch=2", "optimizer=sgd"),
     "checkpoints at the default interval": ("checkpoint.every_minutes=10", "model.dropout=0.1"),
     "ends within an epoch": ("trainer.max_steps=150", "checkpoint.every_minutes=0.01"),
+    "optimizer=muon, averaging=ema": ("optimizer=muon", "averaging=ema", "+optimizer.groups.norm_bias.lr_multiple=8"),
+    "averaging=lookahead": ("averaging=lookahead", "averaging.every_steps=3", "scheduler=triangular"),
     "ddp": TWO,
+    "ddp, averaging=ema": (*TWO, "averaging=ema", "averaging.decay=0.9", "averaging.every_steps=2"),
     "ddp, gradient accumulation": (*TWO, "trainer.accumulate_grad_batches=2"),
 }
 RANDOM = "at random"

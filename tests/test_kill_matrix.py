@@ -15,6 +15,7 @@ from resnet_lit.run import run
 WORDS = (
     *("data.limit_train=192", "data.batch_size=32", "trainer.log_every_n_steps=2", "checkpoint.every_minutes=0.0001"),
     *("model.dropout=0.25", "augment=all", "trainer.max_steps=15"),  # two epochs and a half
+    *("optimizer=muon", "averaging=ema", "averaging.decay=0.9"),
     *("scheduler=constant", "scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau", "+scheduler.args.patience=0"),
 )
 MOMENTS = [("at an epoch's start", 2), ("between the two renames", 4), ("before the final record", 1)]

@@ -120,6 +120,7 @@ PLATEAU = (
         (
             *("scheduler._target_=torch.optim.lr_scheduler.CosineAnnealingLR", "+scheduler.args={T_max:3}"),
             *("trainer.accumulate_grad_batches=2", "trainer.val_check_interval=2", "trainer.check_val_every_n_epoch=null"),
+            *("optimizer=muon", "averaging=ema", "averaging.decay=0.8"),
         ),
         ("protocol=paper", "trainer.max_steps=100", "trainer.precision=bf16-mixed"),
     ],

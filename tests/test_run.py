@@ -309,6 +309,7 @@ def test_two_processes_learn_what_one_learns(tmp_path, monkeypatch) -> None:
     words += ["model.stem_bias_epochs=1", "optimizer.weight_decay=0.1", "data.batch_size=64", "checkpoint.keep=all"]
     words += ["augment.padding_mode=reflect", "augment.flip_mode=alternate", "augment.cutout=8", "data.resolution=[24,32]"]
     words += ["evaluation.tta=flip"]
+    words += ["optimizer=muon", "+optimizer.groups.bias.lr_multiple=2", "averaging=ema", "averaging.every_steps=2"]
     two = ["-m", *words, "trainer.devices=2", "trainer.strategy=ddp", "hydra.sweep.dir=two", "seed=0"]
     ended = start(*two, cwd=tmp_path)
     run(load(*words), tmp_path / "one")

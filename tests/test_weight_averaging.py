@@ -116,7 +116,10 @@ class Zeros(Callback):
 
 class Interrupts(Callback):
     def on_train_epoch_end(self, trainer, module):
-        if trainer.current_epoch == 1 and os.environ.pop("INTERRUPT", None):
+        if trainer.current_epoch == 1 and os.environ.pop("INTERRUPT_EPOCH", None):
+            os.kill(os.getpid(), signal.SIGTERM)
+    def on_train_batch_end(self, trainer, module, *_):
+        if trainer.global_step == 5 and os.environ.pop("INTERRUPT_STEP", None):
             os.kill(os.getpid(), signal.SIGTERM)
 """
 
@@ -162,15 +165,16 @@ def test_resuming_under_swa_says_that_it_is_inexact(caplog) -> None:
     assert "may end with other numbers" in caplog.text
 
 
-@pytest.mark.parametrize("words", WAYS.values(), ids=WAYS)
-def test_an_interrupted_run_is_resumed_to_the_same_weights(words: tuple[str, ...], tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_an_interrupted_run_is_resumed_to_the_same_weights(way: str, tmp_path: Path, monkeypatch) -> None:
+    words = WAYS[way]
     (tmp_path / "own_optimizers.py").write_text(OWN_OPTIMIZERS)
     (tmp_path / "own_callbacks_stop.py").write_text(OWN_CALLBACKS)
     monkeypatch.syspath_prepend(str(tmp_path))
     stop = "+callbacks.stop._target_=own_callbacks_stop.Interrupts"
     config = load(*TINY, *words, stop, "trainer.max_epochs=4", "logger=none")
     run(config, tmp_path / "whole")
-    monkeypatch.setenv("INTERRUPT", "1")
+    monkeypatch.setenv("INTERRUPT_EPOCH" if way == "swa" else "INTERRUPT_STEP", "1")  # between epochs, or within the second one
     with pytest.raises(Interrupted):
         run(config, tmp_path / "parts")
     run(config, tmp_path / "parts")
