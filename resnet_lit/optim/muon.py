@@ -23,18 +23,38 @@ EPSILON = 1e-7
 def orthogonalized(matrices: Tensor, steps: int = 3) -> Tensor:
     """Matrices with the singular vectors of `matrices` and singular values near 1 (about 0.5 to 1.5): (N, rows, columns) -> same.
 
-    A quintic Newton-Schulz iteration, without a singular value decomposition: in bfloat16 on a GPU, as in the source, and in
-    float32 on a CPU, most of which compute bfloat16 no faster. The result is of that dtype.
+    A quintic Newton-Schulz iteration, without a singular value decomposition: X <- (a + b X X^T + c (X X^T)^2) X. In bfloat16
+    on a GPU, as in the source; in float32 on a CPU, most of which compute bfloat16 no faster. The result is of that dtype.
     """
-    a, b, c = COEFFICIENTS
     x = matrices.to(torch.bfloat16 if matrices.device.type == "cuda" else torch.float32)
     x = x / (x.norm(dim=(1, 2), keepdim=True) + EPSILON)  # no singular value above 1
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x  # the smaller square
+    x = _iterated_on_squares(x, steps) if x.dtype == torch.float32 else _iterated(x, steps)
+    return x.mT if tall else x
+
+
+def _iterated(x: Tensor, steps: int) -> Tensor:
+    a, b, c = COEFFICIENTS
     for _ in range(steps):
         square = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
+    return x
+
+
+def _iterated_on_squares(x: Tensor, steps: int) -> Tensor:
+    """The same, with the factors multiplied first: X X^T after a step is P X X^T P. Half of the work where X has nine times as many
+    columns as rows; bfloat16 would be too coarse for it.
+    """
+    a, b, c = COEFFICIENTS
+    square, factors = x @ x.mT, None
+    for step in range(steps):
+        factor = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        factor.diagonal(dim1=1, dim2=2).add_(a)
+        factors = factor if factors is None else factor @ factors
+        if step < steps - 1:
+            square = factor @ square @ factor
+    return x if factors is None else factors @ x
 
 
 class Muon(Optimizer):
