@@ -18,7 +18,7 @@ from torch import nn
 
 from resnet_lit import checkpoints, devices, measure, more_epochs, resolution, same_run
 from resnet_lit.allocator import keep_freed_memory
-from resnet_lit.callbacks.averaging import EVALUATED, build_averaging
+from resnet_lit.callbacks.averaging import build_averaging, evaluated_weights
 from resnet_lit.callbacks.best import BestWeights
 from resnet_lit.callbacks.checkpoint import Checkpoints
 from resnet_lit.callbacks.compilation import Compilation, compile_mode
@@ -34,7 +34,6 @@ from resnet_lit.callbacks.seam import Seam, check_can_continue, warn_of_inexact
 from resnet_lit.callbacks.timing import Timing
 from resnet_lit.datamodule import ImageData
 from resnet_lit.display import Display, Line
-from resnet_lit.identity import fixes
 from resnet_lit.length import Length, run_length, smallest_batch
 from resnet_lit.models.init import WHITENING_IMAGES
 from resnet_lit.module import LitClassifier
@@ -171,7 +170,7 @@ def train(
     chosen_by = f"{data.chooses_on}/accuracy" if data.chooses_on else None
     own_callbacks = build_callbacks(config)
     averaging = build_averaging(config.averaging, length.steps, own_callbacks, optimizer)
-    outcome["evaluated_weights"] = "callback" if "evaluated_weights" in fixes(config) else EVALUATED[config.averaging.method]
+    outcome["evaluated_weights"] = evaluated_weights(config, optimizer)
     chooser = BestWeights(metrics, timing, chosen_by, exchanged=bool(own_callbacks or averaging))
     evaluated = len(data.test_indices if data.chooses_on == "test" else data.validation_indices)
     ends = config.trainer.max_epochs is not None or config.trainer.max_steps > 0  # else by max_time alone

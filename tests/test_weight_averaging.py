@@ -26,6 +26,8 @@ OWN_EMA = ("averaging=ema", "averaging.decay=0.8", "averaging.every_steps=2")
 LOOKAHEAD = ("averaging=lookahead", "averaging.every_steps=4", "optimizer=muon")
 SCHEDULE_FREE = ("optimizer._target_=own_optimizers.ScheduleFree", "optimizer.lr=0.5")
 
+WAYS = {"ema": OWN_EMA, "lookahead": LOOKAHEAD, "lightning_ema": EMA, "swa": SWA, "schedule_free": SCHEDULE_FREE}
+
 # The way of schedule-free optimizers (Defazio et al. 2024): weights to train with lie between the steps z and their average x,
 # which is the one to evaluate with. Like the package of that name, it refuses to step in the wrong mode.
 OWN_OPTIMIZERS = """
@@ -80,21 +82,6 @@ def accuracy(folder: Path, checkpoint: str, part: str) -> float:
     with torch.inference_mode():
         answers = module(torch.from_numpy(images[np.asarray(indices)])).argmax(1).numpy()
     return float((answers == labels[np.asarray(indices)]).mean())
-
-
-WAYS = {"ema": OWN_EMA, "lookahead": LOOKAHEAD, "lightning_ema": EMA, "swa": SWA, "schedule_free": SCHEDULE_FREE}
-
-
-@pytest.mark.parametrize("words", WAYS.values(), ids=WAYS)
-def test_recorded_accuracies_are_those_of_the_kept_weights(words: tuple[str, ...], tmp_path: Path, monkeypatch) -> None:
-    (tmp_path / "own_optimizers.py").write_text(OWN_OPTIMIZERS)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    record = run(load(*TINY, *words, "trainer.max_epochs=4", "logger=none"), tmp_path / "run")
-    assert record["status"] == "finished", record["reason"]
-    recorded = record["metrics"]
-    assert accuracy(tmp_path / "run", "best.ckpt", "val") == pytest.approx(recorded["val/accuracy"])
-    assert accuracy(tmp_path / "run", "best.ckpt", "test") == pytest.approx(recorded["test/accuracy"])
-    assert accuracy(tmp_path / "run", "last.ckpt", "test") == pytest.approx(recorded["test/accuracy_last"])
 
 
 OWN_CALLBACKS = """
@@ -166,18 +153,25 @@ def test_resuming_under_swa_says_that_it_is_inexact(caplog) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_interrupted_run_is_resumed_to_the_same_weights(way: str, tmp_path: Path, monkeypatch) -> None:
-    words = WAYS[way]
+def test_the_evaluated_weights_are_kept_and_an_interrupted_run_ends_with_the_same(way: str, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "own_optimizers.py").write_text(OWN_OPTIMIZERS)
     (tmp_path / "own_callbacks_stop.py").write_text(OWN_CALLBACKS)
     monkeypatch.syspath_prepend(str(tmp_path))
     stop = "+callbacks.stop._target_=own_callbacks_stop.Interrupts"
-    config = load(*TINY, *words, stop, "trainer.max_epochs=4", "logger=none")
-    run(config, tmp_path / "whole")
+    words = (*TINY, *WAYS[way], "trainer.max_epochs=4", "logger=none")
+    record = run(load(*words), tmp_path / "whole")
+    assert record["status"] == "finished", record["reason"]
+    others = {"lightning_ema": "callback", "swa": "callback", "schedule_free": "optimizer"}
+    assert record["evaluated_weights"] == others.get(way, way)
+    recorded = record["metrics"]
+    assert accuracy(tmp_path / "whole", "best.ckpt", "val") == pytest.approx(recorded["val/accuracy"])
+    assert accuracy(tmp_path / "whole", "best.ckpt", "test") == pytest.approx(recorded["test/accuracy"])
+    assert accuracy(tmp_path / "whole", "last.ckpt", "test") == pytest.approx(recorded["test/accuracy_last"])
     monkeypatch.setenv("INTERRUPT_EPOCH" if way == "swa" else "INTERRUPT_STEP", "1")  # between epochs, or within the second one
+    interrupted = load(*words, stop)
     with pytest.raises(Interrupted):
-        run(config, tmp_path / "parts")
-    run(config, tmp_path / "parts")
+        run(interrupted, tmp_path / "parts")
+    run(interrupted, tmp_path / "parts")
     for name in ("best.ckpt", "last.ckpt"):
         one, other = (load_module(tmp_path / folder / "checkpoints" / name).state_dict() for folder in ("whole", "parts"))
         assert all(torch.equal(one[key], other[key]) for key in one), name

@@ -17,14 +17,14 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim import Optimizer
 
+from resnet_lit.identity import fixes
 from resnet_lit.module import LitClassifier
 from resnet_lit.optim.build import has_modes
+from resnet_lit.schema import Config
 from resnet_lit.sections import Averaging
 from resnet_lit.typed import ConfigError
 
 KEY = "averaging"  # in a checkpoint
-# By method: the weights that evaluations are made with, and that checkpoints hold as state_dict, as the record names them.
-EVALUATED = {"none": "trained", "ema": "ema", "lookahead": "lookahead"}
 
 
 class _RunningAverage(Callback):
@@ -184,3 +184,12 @@ def build_averaging(averaging: Averaging, steps: int, callbacks: Iterable[Callba
     if averaging.method == "lookahead":
         return [Lookahead(averaging.decay, power=averaging.power, steps=steps, **common)]
     return []
+
+
+def evaluated_weights(config: Config, optimizer: Optimizer) -> str:
+    """Which weights a run evaluates, tests and saves, as its record names them: docs/record.md."""
+    if "evaluated_weights" in fixes(config):
+        return "callback"
+    if has_modes(optimizer):
+        return "optimizer"
+    return {"none": "trained"}.get(config.averaging.method, config.averaging.method)

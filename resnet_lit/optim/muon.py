@@ -43,8 +43,8 @@ def _iterated(x: Tensor, steps: int) -> Tensor:
 
 
 def _iterated_on_squares(x: Tensor, steps: int) -> Tensor:
-    """The same, with the factors multiplied first: X X^T after a step is P X X^T P. Half of the work where X has nine times as many
-    columns as rows; bfloat16 would be too coarse for it.
+    """The same, with the factors P multiplied first: after a step, X X^T is P X X^T P. Half of the work where X has nine times as
+    many columns as rows; bfloat16 would be too coarse for it.
     """
     a, b, c = COEFFICIENTS
     square, factors = x @ x.mT, None

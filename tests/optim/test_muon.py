@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resnet_lit.config import load
 from resnet_lit.optim.build import build_optimizer
-from resnet_lit.optim.muon import Muon, orthogonalized
+from resnet_lit.optim.muon import Muon, _iterated, _iterated_on_squares, orthogonalized
 
 
 def network() -> nn.Module:
@@ -68,6 +68,18 @@ def test_without_a_fixed_norm_weight_decay_is_decoupled() -> None:
     Muon([p], lr=0.1, weight_decay=0.5, normalize=False).step()
     update = whitened(p.grad.flatten(1), 3).view_as(p)  # in direction, momentum changes nothing in the first step
     torch.testing.assert_close(p.detach(), before * (1 - 0.1 * 0.5) - 0.1 * update, rtol=1e-4, atol=1e-5)
+
+
+def test_both_ways_to_iterate_agree() -> None:
+    """In bfloat16, on a GPU, the iteration is the source's own."""
+    x = torch.randn(3, 8, 30, generator=torch.Generator().manual_seed(2))
+    x /= x.norm(dim=(1, 2), keepdim=True)
+    expected = torch.stack([whitened(matrix, 3) for matrix in x])
+    torch.testing.assert_close(_iterated(x, 3), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(_iterated_on_squares(x, 3), expected, rtol=0, atol=1e-5)
+    coarse = _iterated(x.bfloat16(), 3)
+    assert coarse.dtype == torch.bfloat16
+    torch.testing.assert_close(coarse.float(), expected, rtol=0, atol=0.05)
 
 
 @pytest.mark.parametrize("shape", [(5, 8, 3), (2, 6, 6), (3, 4, 30)])
