@@ -28,7 +28,10 @@ KEY = "averaging"  # in a checkpoint
 
 
 class _RunningAverage(Callback):
-    """Updates the average after every `every_steps` optimizer steps: average = decay * average + (1 - decay) * network."""
+    """Updates the average after every `every_steps` optimizer steps: average = decay * average + (1 - decay) * network.
+
+    It is kept in float32 at least: in bfloat16 (trainer.precision=bf16-true) a small part of a difference would be lost.
+    """
 
     def __init__(self, every_steps: int) -> None:
         self.every_steps = every_steps
@@ -44,7 +47,10 @@ class _RunningAverage(Callback):
         assert isinstance(pl_module, LitClassifier)
         state = pl_module.network.state_dict(prefix="network.")
         self.network = {name: tensor.detach() for name, tensor in state.items() if tensor.is_floating_point()}
-        self.average = copied(self.tensors)
+        begun = self.average or self.tensors
+        self.average = [
+            one.to(device=own.device, dtype=_wide(own), copy=True) for one, own in zip(begun, self.tensors, strict=True)
+        ]
         self.step = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -52,16 +58,22 @@ class _RunningAverage(Callback):
             return
         self.step = trainer.global_step
         if self.step % self.every_steps == 0:
-            with torch.no_grad():
-                torch._foreach_lerp_(self.average, self.tensors, 1 - self.decay(self.step))
-            self.updated()
+            self.update(self.decay(self.step))
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """Move the average towards the network."""
+        torch._foreach_lerp_(self.average, [tensor.to(_wide(tensor)) for tensor in self.tensors], 1 - decay)
 
     def decay(self, step: int) -> float:
         """The share of the average that stays at the update after `step` steps."""
         raise NotImplementedError
 
-    def updated(self) -> None:
-        """Called after an update."""
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint[KEY] = {"average": self.average}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.average = checkpoint[KEY]["average"]
 
 
 class ExponentialMovingAverage(_RunningAverage):
@@ -100,7 +112,7 @@ class ExponentialMovingAverage(_RunningAverage):
     @torch.inference_mode(False)
     @torch.no_grad()
     def _put_in(self) -> None:
-        self.training = copied(self.tensors)
+        self.training = [tensor.clone() for tensor in self.tensors]
         torch._foreach_copy_(self.tensors, self.average)
 
     @torch.inference_mode(False)
@@ -111,62 +123,51 @@ class ExponentialMovingAverage(_RunningAverage):
             self.training = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        training = self.training
-        if training is None:
-            training = self.tensors
-            checkpoint["state_dict"] = {**checkpoint["state_dict"], **dict(zip(self.network, self.average, strict=True))}
-        checkpoint[KEY] = {"training": training}
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        averages = zip(self.network.items(), self.average, strict=False)  # a run that had ended when it was resumed has no names
+        checkpoint["state_dict"] = {**checkpoint["state_dict"], **{name: one.to(own.dtype) for (name, own), one in averages}}
+        checkpoint[KEY]["training"] = self.tensors if self.training is None else self.training
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(trainer, pl_module, checkpoint)
         self.training = checkpoint[KEY]["training"]  # a run that has ended does not train: the network keeps the averages
 
 
 class Lookahead(_RunningAverage):
     """Lookahead (Zhang et al. 2019, arXiv:1907.08610): training goes on from each average, the "slow weights".
 
-    decay: share of the slow weights that stays at an update, 1 - alpha of the paper. power: the decay grows as (step /
-    steps)^power, as in airbench94.py (https://github.com/KellerJordan/cifar10-airbench: 5 steps, 0.95^5, power 3); 0: it is
-    constant, as in the paper. steps: of the run. The run ends with the slow weights; until then the network's weights as they
+    decay: share of the slow weights that stays at an update, 1 - alpha of the paper. power: the decay grows as
+    (step / steps)^power, as in airbench94.py (https://github.com/KellerJordan/cifar10-airbench: 5 steps, 0.95^5, power 3); 0: it
+    is constant, as in the paper. steps: of the run. The run ends with the slow weights; until then, the network's weights as they
     are are evaluated and kept.
     """
 
     def __init__(self, decay: float, *, every_steps: int = 5, power: float = 0.0, steps: int) -> None:
         super().__init__(every_steps)
         self.highest, self.power, self.steps = decay, power, steps
-        self._resumed: list[Tensor] | None = None
 
     def decay(self, step: int) -> float:
         return self.highest * min(1.0, step / self.steps) ** self.power
 
-    @torch.no_grad()
-    def updated(self) -> None:
-        torch._foreach_copy_(self.tensors, self.average)
+    def update(self, decay: float) -> None:
+        super().update(decay)
+        self._put_in()
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        if self._resumed is not None:
-            with torch.no_grad():
-                torch._foreach_copy_(self.average, self._resumed)
-            self._resumed = None
+    @torch.no_grad()
+    def _put_in(self) -> None:
+        torch._foreach_copy_(self.tensors, self.average)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self.step == self.steps:  # before the last validation
-            self.updated()
+            self._put_in()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.updated()  # of a run that was stopped before its end
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint[KEY] = {"slow": self.average if self._resumed is None else self._resumed}
-
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self._resumed = checkpoint[KEY]["slow"]
+        self._put_in()  # of a run that was stopped before its end
 
 
-def copied(tensors: list[Tensor]) -> list[Tensor]:
-    """The same numbers in memory of their own."""
-    return [tensor.detach().clone() for tensor in tensors]
+def _wide(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def build_averaging(averaging: Averaging, steps: int, callbacks: Iterable[Callback], optimizer: Optimizer) -> list[Callback]:

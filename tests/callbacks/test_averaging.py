@@ -121,6 +121,19 @@ def test_an_exponential_moving_average_is_evaluated_and_kept(warmup: bool) -> No
     assert statistics == [True] * STEPS  # so training went on from the trained weights
 
 
+def test_an_average_of_bfloat16_weights_moves_by_small_parts() -> None:
+    module = LitClassifier(ResNet([1], [4]).bfloat16(), mean=[0.5] * 3, std=[0.2] * 3)
+    weight, average = module.network.fc.weight, ExponentialMovingAverage(0.999)
+    trainer: Any = SimpleNamespace(global_step=0, state=SimpleNamespace(fn=TrainerFn.FITTING))
+    weight.data.fill_(1)
+    average.on_train_start(trainer, module)
+    weight.data.fill_(2)
+    for trainer.global_step in range(1, 501):
+        average.on_train_batch_end(trainer, module, None, None, 0)
+    average.on_train_end(trainer, module)
+    torch.testing.assert_close(weight.detach(), torch.full_like(weight, 2 - 0.999**500))
+
+
 def test_no_step_waits_for_the_device() -> None:
     """Tensors of the meta device have no values: whatever looked at one would fail."""
     with torch.device("meta"):
