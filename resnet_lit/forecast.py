@@ -82,7 +82,7 @@ class Extent:
     """How much a run does. batches, steps: of a full epoch; epochs: fractional where trainer.max_steps ends the run.
 
     train_images: one epoch can see; evaluation_images: of one evaluation, 0 where there is none; test_images: of one test.
-    compile: the mode of torch.compile, None for eager. parameters: trainable; macs: multiply-adds of one image's forward pass,
+    compile: the mode of torch.compile, None for eager. parameters: all; macs: multiply-adds of one image's forward pass,
     None for a class of the user's own. devices: that share a batch. image_size: side of the images, in pixels.
     """
 
@@ -277,7 +277,7 @@ def disk(config: Config, last: int, best: int, rest: int) -> tuple[int, int]:
 
 
 def estimated_disk(config: Config, parameters: int) -> tuple[int, int]:
-    """`disk` of a run of which no more is known than its config and its trainable parameters."""
+    """`disk` of a run of which no more is known than its config and its parameters."""
     numbers = OPTIMIZER_NUMBERS
     if config.optimizer.target in ("torch.optim.SGD", MUON):
         numbers = 1 if config.optimizer.momentum else 0

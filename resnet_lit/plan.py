@@ -88,7 +88,7 @@ def report(run: Planned) -> str:
     def line(name: str, value: str, more: str = "") -> None:
         lines.append(f"{name:<16}{value:>12}  {more}".rstrip())
 
-    line("parameters", f"{found.parameters:,}", "trainable")
+    line("parameters", f"{found.parameters:,}")
     line("multiply-adds", "" if found.macs is None else f"{found.macs / 1e6:,.0f} M", "forward, of one image")
     if found.training_petaflops is not None and found.evaluation_petaflops is not None:
         total = found.training_petaflops + found.evaluation_petaflops

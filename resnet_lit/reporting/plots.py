@@ -27,7 +27,7 @@ MARKS = 600  # single runs in one picture
 GRID = 144  # squares of a heat map
 CROWD = 4  # the most cells whose training curves too are legible in one picture
 PAIRS = 5  # heat maps of a section
-COSTS = {"parameters": "trainable parameters", "macs": "multiply-adds of one image", "seconds": "training time, seconds"}
+COSTS = {"parameters": "parameters", "macs": "multiply-adds of one image", "seconds": "training time, seconds"}
 
 
 @dataclass(frozen=True)
