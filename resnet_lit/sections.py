@@ -212,7 +212,7 @@ class Trainer:
     )
     detect_anomaly: bool = setting(False, "find the operation that made a NaN (slow)", result=False)
     benchmark: bool | None = setting(None, "let cuDNN search for its fastest kernels")
-    inference_mode: bool = setting(True, "evaluate under inference_mode", result=False)
+    inference_mode: bool = setting(True, "test under inference_mode (a compiled network: under no_grad)", result=False)
 
 
 # Checkpoints at epochs' ends lie at least so many times the last one's own duration apart: they take half a percent of the time

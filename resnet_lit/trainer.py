@@ -24,9 +24,15 @@ from resnet_lit.sections import Trainer as TrainerConfig
 from resnet_lit.typed import ConfigError
 
 
-def build_trainer(config: Config, loggers: list[Logger], callbacks: list[Callback], folder: Path) -> Trainer:
-    """Lightning's Trainer with the values of `trainer.*`, and what belongs to resnet_lit."""
+def build_trainer(
+    config: Config, loggers: list[Logger], callbacks: list[Callback], folder: Path, *, compiled: bool = False
+) -> Trainer:
+    """Lightning's Trainer with the values of `trainer.*`, and what belongs to resnet_lit.
+
+    compiled: the test runs under no_grad, as validations do in any case: inference_mode would have to be compiled anew.
+    """
     values = {f.name: getattr(config.trainer, f.name) for f in fields(config.trainer)}
+    values["inference_mode"] = config.trainer.inference_mode and not compiled
     meant = ("check_val_every_n_epoch",)  # null says something there: val_check_interval counts across epochs
     values = {
         key: list(value) if isinstance(value, tuple) else value

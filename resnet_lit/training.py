@@ -207,6 +207,7 @@ def train(
         loggers,
         [chooser, OptimizerMode(), *averaging, timing, *frozen, compilation, metrics, ShowImages(), *mine, saver],
         folder,
+        compiled=mode is not None,
     )
     if config.trainer.sync_batchnorm and trainer.strategy.root_device.type == "cpu":
         raise ConfigError("trainer.sync_batchnorm=true: works only on GPUs; set trainer.sync_batchnorm=false")

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.compiler import config as compiler
 
 from resnet_lit.callbacks.timing import Timing
 from resnet_lit.display import SHOWN_BY_BAR, Display
@@ -18,6 +19,7 @@ from resnet_lit.schema import Config
 
 log = logging.getLogger("resnet_lit")
 
+GRAPHS = 64  # that torch keeps of the network, for sizes of images and trained parameters; beyond its own 8 it would run eagerly
 COMPILE_FROM_IMAGES = 100_000  # compiling takes half a minute to two minutes; below this it does not pay (docs/performance.md)
 
 
@@ -48,7 +50,7 @@ class Compilation(Callback):
     ) -> None:
         """image_shape: (C, H, W) of the images. pixels_in: side of the training images in an epoch, counted from 0; None: H."""
         self.mode = mode
-        self.batch_size, self.inference_mode = config.data.batch_size, config.trainer.inference_mode
+        self.batch_size = config.data.batch_size
         self.image_shape = image_shape
         self.pixels_in = pixels_in or (lambda _: image_shape[-1])
         self.timing, self.display = timing, display
@@ -79,11 +81,13 @@ class Compilation(Callback):
         images = "" if size == self.image_shape[-1] else f" for training images of {size}x{size}"
         log.info("compiling the network%s (compile=%s): up to two minutes", images, self.mode, extra=SHOWN_BY_BAR)
         started = time.monotonic()
-        compiler = trainer.strategy.root_device.type != "cpu" or any(map(shutil.which, ("c++", "g++", "clang++")))
+        can_compile = trainer.strategy.root_device.type != "cpu" or any(map(shutil.which, ("c++", "g++", "clang++")))
         try:
-            if not compiler:
+            if not can_compile:
                 raise RuntimeError("no C++ compiler found")
             if module.compiled is None:
+                if getattr(compiler, "recompile_limit", GRAPHS) < GRAPHS:
+                    compiler.recompile_limit = GRAPHS
                 module.compiled = torch.compile(module.network.forward, mode=self.mode, dynamic=False)
                 module.compiled_batch = self.batch_size // trainer.world_size
             self._try(trainer, module, size, evaluates)
@@ -101,7 +105,6 @@ class Compilation(Callback):
         targets = torch.zeros(batch, dtype=torch.int64, device=device)
         images, full = (torch.zeros(batch, channels, *side, dtype=torch.uint8, device=device) for side in ([size] * 2, whole))
         before = [buffer.clone() for buffer in module.buffers()]
-        evaluating = torch.inference_mode if self.inference_mode else torch.no_grad
         try:
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 module.train()
@@ -111,7 +114,10 @@ class Compilation(Callback):
                 torch.autograd.grad(loss, [parameter for parameter in module.parameters() if parameter.requires_grad])
                 module.eval()
                 if evaluates:
-                    with precision.val_step_context(), evaluating():
+                    with (
+                        precision.val_step_context(),
+                        torch.no_grad(),
+                    ):  # as Lightning validates; another graph than inference_mode's
                         module(full)
         finally:
             module.train()

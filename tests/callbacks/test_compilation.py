@@ -83,6 +83,27 @@ def test_what_compiles_for_training_alone_trains_eagerly_and_truly(tmp_path, mon
     assert tried["metrics"] == plain["metrics"]
 
 
+@pytest.mark.slow
+def test_validation_and_test_share_a_graph_for_each_set_of_trained_parameters(tmp_path, monkeypatch) -> None:
+    """In three epochs with other parameters each, six graphs, all compiled before an epoch's first step."""
+    compiled, real, trained = torch.compile, [], []
+
+    def backend(graph, _):
+        real.append(torch.is_grad_enabled())
+        return graph.forward
+
+    def note(self, trainer, module, *_):
+        trained.append(len(real))
+
+    monkeypatch.setattr(torch, "compile", lambda forward, **_: compiled(forward, backend=backend, dynamic=False))
+    monkeypatch.setattr("resnet_lit.callbacks.progress.ShowProgress.on_train_batch_start", note, raising=False)
+    stem = ("model.stem_norm=false", "model.stem_frozen=1", "model.stem_bias_epochs=2", "trainer.max_epochs=3")
+    record = train(tmp_path, *stem, "compile=default", "data.limit_test=128")
+    assert (record["compile"], record["status"]) == ("default", "finished")
+    assert trained == [2] * 3 + [4] * 3 + [6] * 3
+    assert real == [True, False] * 3
+
+
 @pytest.fixture(scope="module")
 def eager(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was not compiled."""
