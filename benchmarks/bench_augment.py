@@ -19,6 +19,10 @@ ROUNDS, BATCH, IMAGES = 7, 128, 1_024
 
 PAIRS: dict[str, tuple[Augment, list[v2.Transform]]] = {
     "crop": (Augment(crop_padding=4), [v2.RandomCrop(32, padding=4)]),
+    "crop from reflection": (
+        Augment(crop_padding=4, padding_mode="reflect"),
+        [v2.RandomCrop(32, padding=4, padding_mode="reflect")],
+    ),
     "flip": (Augment(flip=0.5), [v2.RandomHorizontalFlip()]),
     "rotation": (Augment(rotation=15.0), [v2.RandomRotation(15)]),
     "blur": (Augment(blur=0.5), [v2.RandomApply([v2.GaussianBlur(3, (0.1, 2.0))], 0.5)]),

@@ -59,8 +59,10 @@ def measure(
         saver.under_test = saver.best["state_dict"]
         module.load_state_dict(saver.under_test)
     if tta != "none" and data.chooses_on == "val":
+        module.tested = f"validation images with TTA ({tta})"
         trainer.test(module, dataloaders=data.val_dataloader(), verbose=False)
         results |= metrics.read_tta(module, "val")
+        module.tested = "test set"
     chosen = _test(trainer, module, data, metrics)
     results |= chosen
     for name in ("accuracy", "loss"):

@@ -87,6 +87,7 @@ class LitClassifier(LightningModule):
         self.compiled: Callable[[Tensor], Tensor] | None = None
         self.compiled_batch = 0
         self.evaluated, self.tta = evaluated, tta
+        self.tested = "test set"  # what a test reads, in words
         self.content = content if content is not None else {}
         self.tally = Tally()
         self.evaluation = Tally()

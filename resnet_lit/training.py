@@ -58,7 +58,7 @@ from resnet_lit.schema import Config, from_mapping, to_mapping
 from resnet_lit.starting_weights import start_from
 from resnet_lit.trainer import build_callbacks, build_loggers, build_trainer
 from resnet_lit.typed import ConfigError
-from resnet_lit.work import FLOPS_PER_MULTIPLY_ADD, epochs_at, multiply_adds, training_petaflops
+from resnet_lit.work import FLOPS_PER_MULTIPLY_ADD, epochs_at, multiply_adds, relative_cost, training_petaflops
 
 log = logging.getLogger("resnet_lit")
 
@@ -197,7 +197,11 @@ def train(
         check_can_continue(state, mine)
         curves = more_epochs.curves_of(config.parent, state["written"]["metrics"])
         mine.append(Seam(state["metrics"]["lr"]))
-    mine += [ShowProgress(metrics, display), Plateau(metrics)]
+
+    def cost(steps: int) -> float:
+        return relative_cost(config, macs, size, length.epochs, steps / length.steps_per_epoch)
+
+    mine += [ShowProgress(metrics, display, cost), Plateau(metrics)]
     if config.data.batch_size % max(1, _processes(config)):
         raise ConfigError(
             f"data.batch_size={config.data.batch_size}: no multiple of the {_processes(config)} devices that share it"

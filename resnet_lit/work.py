@@ -48,6 +48,13 @@ def epochs_at(config: Config, full: int, epochs: float, done: float | None = Non
     return found
 
 
+def relative_cost(config: Config, macs: Mapping[int, int], full: int, epochs: float, done: float) -> float:
+    """About how long the first `done` epochs take, in epochs at full size: by multiply-adds, or pixels where `macs` is empty."""
+    spent = epochs_at(config, full, epochs, done)
+    cost = macs or {pixels: pixels**2 for pixels in spent}
+    return sum(cost[pixels] * count for pixels, count in spent.items()) / (macs.get(full) or full**2)
+
+
 def training_petaflops(config: Config, macs: Mapping[int, int], full: int, length: Length, done: float | None = None) -> float:
     """petaFLOPs of the first `done` epochs of a run (None: of all), with those of the finished run that it continues.
 

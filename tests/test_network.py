@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from resnet_lit.models.resnet import ResNet
-from resnet_lit.network import build_network, check_smallest_batch, count_parameters
-from resnet_lit.sections import Model
+from resnet_lit.network import build_network, check_smaller_images, check_smallest_batch, count_parameters
+from resnet_lit.sections import Data, Model
 from resnet_lit.typed import ConfigError
 
 OWN = """
@@ -57,6 +57,10 @@ def no_module(num_classes):
 class Large(nn.Sequential):
     def __init__(self, num_classes):
         super().__init__(nn.Conv2d(3, 2, 48), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, num_classes))
+
+class Pooled(nn.Sequential):
+    def __init__(self, num_classes):
+        super().__init__(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, num_classes))
 
 class Frozen(Normed):
     def __init__(self, num_classes):
@@ -140,3 +144,14 @@ def test_a_last_batch_of_one_image_is_refused_where_batchnorm_has_one_pixel() ->
     check_smallest_batch(one_pixel, 2, 16, (3, 8, 8))
     check_smallest_batch(ResNet([1, 1], [4, 4], image_size=8), 1, 16, (3, 8, 8))  # 16 pixels are left
     check_smallest_batch(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), 1, 16, (3, 8, 8))
+
+
+def test_an_own_network_must_take_every_size_of_the_schedule() -> None:
+    data, fixed = Data(resolution=(24, 32)), Model(target="own_networks.Fixed")
+    with pytest.raises(
+        ConfigError, match=r"^data.resolution=\[24,32\]: model._target_=own_networks.Fixed: fails in eval mode on "
+    ):
+        check_smaller_images(build_network(fixed, 10), fixed, data, 10)
+    check_smaller_images(build_network(fixed, 10), fixed, Data(), 10)
+    pooled = Model(target="own_networks.Pooled")
+    check_smaller_images(build_network(pooled, 10), pooled, data, 10)

@@ -11,7 +11,7 @@ from resnet_lit.length import Length
 from resnet_lit.models.cost import count_multiply_adds
 from resnet_lit.parent import Parent
 from resnet_lit.schema import architecture
-from resnet_lit.work import epochs_at, multiply_adds, pixels_in, training_petaflops
+from resnet_lit.work import epochs_at, multiply_adds, pixels_in, relative_cost, training_petaflops
 
 CONFIG = load("+experiment=model4", "data.resolution=[24,28,32]", "data.resolution_shares=[1,1,2]", "trainer.max_epochs=8")
 LENGTH = Length(steps_per_epoch=10, epochs=8.0, batches_per_epoch=10, images=1000)
@@ -31,6 +31,12 @@ def test_petaflops_are_summed_over_the_sizes_of_images() -> None:
     assert training_petaflops(CONFIG, MACS, 32, LENGTH) == pytest.approx(whole)
     assert epochs_at(CONFIG, 32, 8.0, done=2.5) == {24: 2.0, 28: 0.5}  # of a run that was stopped there
     assert training_petaflops(CONFIG, MACS, 32, LENGTH, done=2.5) == pytest.approx(6 * 1000 * (2 * 1e6 + 0.5 * 2e6) / 1e15)
+
+
+def test_the_time_of_epochs_is_compared_by_multiply_adds_or_by_pixels() -> None:
+    assert relative_cost(CONFIG, MACS, 32, 8.0, 8.0) == pytest.approx(2 / 4 + 2 * 2 / 4 + 4)
+    assert relative_cost(CONFIG, {}, 32, 8.0, 2.0) == pytest.approx(2 * (24 / 32) ** 2)
+    assert relative_cost(load("+experiment=model4"), {}, 32, 200.0, 3.5) == 3.5
 
 
 def test_more_epochs_go_on_at_full_size_and_are_added_to_those_before() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,8 +31,9 @@ class ShowProgress(Callback):
     what is summed up: what is recorded stays as it is.
     """
 
-    def __init__(self, metrics: Metrics, display: Display) -> None:
-        self.metrics, self.display = metrics, display
+    def __init__(self, metrics: Metrics, display: Display, cost: Callable[[int], float] = float) -> None:
+        """cost: of the run's first n steps, in any unit of time; by it the time left is estimated."""
+        self.metrics, self.display, self.cost = metrics, display, cost
         self._shown = self._line = 0.0
         self._began = (0, 0.0)  # step and time at which the session began
         self._first: tuple[int, float] | None = None  # step and time from which the speed is measured
@@ -94,8 +95,9 @@ class ShowProgress(Callback):
     def _evaluate(self, trainer: Trainer, done: int) -> None:
         """Show an evaluation that has come to batch `done`."""
         now, tests = time.monotonic(), trainer.testing
+        tested = getattr(trainer.lightning_module, "tested", "test set")
         if done == 0 and tests:
-            self._log(trainer, "testing on the test set", SHOWN_BY_BAR)
+            self._log(trainer, f"testing on the {tested}", SHOWN_BY_BAR)
         if done and now - self._shown < BAR_SECONDS:
             return
         self._shown = now
@@ -159,9 +161,10 @@ class ShowProgress(Callback):
 
     def _left(self, trainer: Trainer) -> float | None:
         """Seconds to go at the mean speed since the first step, evaluations and checkpoints included; at the first step's own
-        speed after it."""
+        speed after it. Steps on smaller images count for less.
+        """
         step, since = self._first if self._first is not None and trainer.global_step > self._first[0] else self._began
         if trainer.global_step <= step or not self._total(trainer):
             return None
-        seconds_per_step = (time.monotonic() - since) / (trainer.global_step - step)
-        return max(0, self._total(trainer) - trainer.global_step) * seconds_per_step
+        before, now, total = map(self.cost, (step, trainer.global_step, max(self._total(trainer), trainer.global_step)))
+        return (time.monotonic() - since) / (now - before) * (total - now)

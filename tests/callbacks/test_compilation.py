@@ -83,6 +83,31 @@ def test_what_compiles_for_training_alone_trains_eagerly_and_truly(tmp_path, mon
     assert tried["metrics"] == plain["metrics"]
 
 
+def test_each_size_of_images_is_compiled_once_and_before_its_first_step(tmp_path, monkeypatch, caplog) -> None:
+    """And again for what is trained from an epoch on: four ways to train, two to evaluate. Steps are as they would be."""
+    tried: list[tuple[bool, int]] = []
+
+    def noting(forward, **_):
+        def call(images):
+            if images.std((0, 2, 3)).eq(0).all():  # the trial's black images
+                tried.append((torch.is_grad_enabled(), images.shape[-1]))
+            return forward(images)
+
+        return call
+
+    words = ["data.resolution=[16,24,32]", "trainer.max_epochs=6", "model.stem_frozen=1", "deterministic=true", "logger=none"]
+    plain = train(tmp_path / "plain", *words)
+    monkeypatch.setattr(torch, "compile", noting)
+    with caplog.at_level(logging.INFO, logger="resnet_lit"):
+        compiled = train(tmp_path / "compiled", *words, "compile=default")
+    assert tried == [(True, 16), (False, 32), (True, 16), (False, 32), (True, 24), (True, 32)]
+    said = [r.getMessage() for r in caplog.records if r.getMessage().startswith("compiling")]
+    assert len(said) == 4
+    assert said[0].startswith("compiling the network for training images of 16x16 (compile=default)")
+    assert said[3].startswith("compiling the network (compile=default)")
+    assert compiled["metrics"] == plain["metrics"]
+
+
 @pytest.mark.slow
 def test_validation_and_test_share_a_graph_for_each_set_of_trained_parameters(tmp_path, monkeypatch) -> None:
     """In three epochs with other parameters each, six graphs, all compiled before an epoch's first step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests_support import TINY
@@ -52,6 +53,20 @@ def test_loss_speed_and_time_left_are_shown_from_the_first_steps_on(talking: tup
     assert "loss" in second
 
 
+def test_steps_on_smaller_images_count_for_less_in_the_time_left(monkeypatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("resnet_lit.callbacks.progress.time.monotonic", lambda: clock[0])
+    shown, metrics = Shown("plain"), SimpleNamespace(readings=1, latest={})
+    progress = ShowProgress(metrics, shown, cost=[0, 1, 2, 6, 10].__getitem__)  # two steps of one second, two of four
+    trainer = SimpleNamespace(global_step=0, current_epoch=0, max_epochs=2, estimated_stepping_batches=4, world_size=1)
+    trainer.is_global_zero = False
+    progress.on_train_start(trainer, None)
+    for step in (1, 2):
+        clock[0], trainer.global_step = float(step), step
+        progress.on_train_batch_end(trainer, None, None, (None, [0]), step)
+    assert shown.lines[-1].details[-1] == (7, "8 s left")
+
+
 def test_evaluations_have_a_progress_of_their_own(talking: tuple[Path, list[Line]]) -> None:
     shown = [texts(line) for line in talking[1]]
     assert "epoch 1/1: validating batch 9/9" in shown
@@ -77,7 +92,7 @@ def test_the_log_begins_with_what_is_trained_and_where(talking: tuple[Path, list
     assert said[:6] == [
         "model     model4: 1,454 parameters, 0.63 M multiply-adds per image",
         "data      digits: 192 training, 143 validation, 64 test images",
-        "training  1 epoch, batches of 16, sgd_momentum, one_cycle",
+        "training  1 epoch, batches of 16, sgd_momentum, one_cycle, 7.31e-07 petaFLOPs",
         "protocol  holdout: validation images choose the epoch, the test set does not",
         "device    cpu, 1 thread, eager (not compiled)",
         f"record    {folder}",
