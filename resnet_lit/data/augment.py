@@ -191,7 +191,7 @@ def alternate_flip(indices: Tensor, epoch: int, seed: int) -> Tensor:
     """Whether each image is mirrored: by a fair coin of its own in epoch 0, then the other way in every further epoch.
 
     indices: (n,) int64 on the CPU, from 0 on; epoch: counted from 0. Returns (n,) bool: whether coin + epoch is odd. In any two
-    neighbouring epochs the network sees both sides of every image. Alternating flip: Jordan 2024, arXiv 2404.00498, section 3.6.
+    neighbouring epochs the network sees both sides of every image. Alternating flip: Jordan 2024, arXiv 2404.00498.
     """
     return coins(seed, "flip", indices) ^ bool(epoch % 2)
 
