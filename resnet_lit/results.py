@@ -25,7 +25,10 @@ CHOOSING = {
 }
 COLOURS = {"finished": 32, "diverged": 33, "interrupted": 33, "running": 36, "not run": 2}
 RED = 31
-METRICS = ("val/accuracy", "test/accuracy", "test/accuracy_last", "val/loss", "test/loss", "test/loss_last", "train/accuracy")
+METRICS = (
+    *("val/accuracy", "test/accuracy", "test/accuracy_last", "val/loss", "test/loss", "test/loss_last", "train/accuracy"),
+    *("val/accuracy_tta", "test/accuracy_tta"),
+)
 UNTOLD = ("name", "label")  # they are in the run's name
 
 
@@ -123,6 +126,7 @@ def rows(runs: Sequence[Standing]) -> list[dict[str, Any]]:
                 "steps": record.get("steps", run.beat.get("step")),
                 "seconds": (record.get("timing") or {}).get("total"),
                 "parameters": (record.get("model") or {}).get("parameters"),
+                "petaflops": record.get("petaflops"),
                 "data": (record.get("data") or {}).get("variant"),
                 "started": record.get("started"),
                 "ended": record.get("ended"),

@@ -58,6 +58,8 @@ def _runs(report: Report, keys: Sequence[str]) -> Iterable[Mapping[str, Any]]:
                     "chosen_on": run.best.get("chosen_on") if run.counts else None,
                     "parameters": run.parameters,
                     "multiply_adds": run.macs,
+                    "petaflops": run.record.get("petaflops"),
+                    "tta": run.record.get("tta"),
                     **{f"seconds/{part}": run.timing.get(part) for part in PARTS},
                     **_provenance(run),
                 }
