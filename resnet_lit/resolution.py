@@ -57,7 +57,7 @@ def check(data: Data, full: int | None, network: Architecture | None) -> None:
     if data.resolution[-1] != full:
         raise ConfigError(
             f"{key}: must end with the full size of the images, at which they are evaluated (try data.resolution="
-            f"{show([*data.resolution[:-1], full] if len(data.resolution) > 1 else [*data.resolution, full])})"
+            f"{show([*(pixels for pixels in data.resolution if pixels < full), full])})"
         )
     if max(data.resolution) > full:
         raise ConfigError(f"{key}: {max(data.resolution)} is more than the {full} pixels that the images have")

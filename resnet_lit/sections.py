@@ -241,6 +241,7 @@ class Evaluation:
         "none",
         "test-time augmentation: the mean of the logits of an image and its mirror image (flip), or of these and their "
         "translations by one pixel (6 views)",
+        example="flip",
     )
 
 

@@ -44,7 +44,11 @@ def test_sizes_are_named_once_with_the_full_one_last() -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["data.resolution=[24,28]"], "data.resolution=[24,28]: must end with the full size of the images, at which they are "),
+        (
+            ["data.resolution=[24,28]"],
+            "data.resolution=[24,28]: must end with the full size of the images, at which they are "
+            "evaluated (try data.resolution=[24,28,32])",
+        ),
         (["data.resolution=[40,32]"], "data.resolution=[40,32]: 40 is more than the 32 pixels that the images have"),
         (["data.resolution=[]"], "data.resolution=[]: names no size (try data.resolution=[24,28,32], or null for full size "),
         (["data.resolution=[2,32]"], "data.resolution=[2,32]: must be at least 4 (try data.resolution=[24,28,32])"),
