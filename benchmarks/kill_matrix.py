@@ -43,6 +43,10 @@ COMMON = (
     *("deterministic=true", "threads=1", "compile=false", "progress=plain", "scheduler=cosine", "optimizer.lr=0.02"),
 )
 TWO = ("trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp", "model.dropout=0.25")
+STEM = (
+    *("model.stem=2x2", "model.stem_norm=false", "model.stem_init=whitened", "model.stem_frozen=2", "model.stem_bias_epochs=4"),
+    *("model.transition=pool", "model.activation=gelu", "model.norm_scale=false", "model.squeeze_excitation=4"),
+)
 SETTINGS: dict[str, tuple[str, ...]] = {
     "dropout": ("model.dropout=0.25",),
     "every augmentation": ("augment=all",),
@@ -71,7 +75,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "ends within an epoch": ("trainer.max_steps=150", "checkpoint.every_minutes=0.01"),
     "optimizer=muon, averaging=ema": ("optimizer=muon", "averaging=ema", "+optimizer.groups.norm_bias.lr_multiple=8"),
     "averaging=lookahead": ("averaging=lookahead", "averaging.every_steps=3", "scheduler=triangular"),
+    "a stem of whitened patches, frozen in some epochs": STEM,
     "ddp": TWO,
+    "ddp, a stem of whitened patches, frozen in some epochs": (*TWO, *STEM),
     "ddp, averaging=ema": (*TWO, "averaging=ema", "averaging.decay=0.9", "averaging.every_steps=2"),
     "ddp, gradient accumulation": (*TWO, "trainer.accumulate_grad_batches=2"),
 }
