@@ -6,10 +6,10 @@ CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train test quick lint check format bench tensorboard wheel bundle clean
+.PHONY: help setup demo train test quick lint check format bench tensorboard wheel bundle gpu-kit clean
 
 help:  ## list the tasks
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(CORE): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make demo PYTHON=/path/to/python3.11"; exit 1; }
@@ -58,6 +58,9 @@ wheel: $(READY)  ## build the wheel into dist/
 
 bundle: $(READY)  ## package, conf and what a machine without network lacks, in one dist/resnet_lit-….tar.gz
 	$(RUN) bundle/make.py
+
+gpu-kit: $(READY)  ## a GPU machine without network: the bundle and CIFAR-10 in loads of MIB (52), dist/gpu-kit/ (DATA=<archive or folder>)
+	$(RUN) bundle/make_gpu_kit.py $(if $(DATA),--data="$(DATA)") $(if $(MIB),--mib=$(MIB))
 
 clean:  ## remove what was built; outputs/ is never touched
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

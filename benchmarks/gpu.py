@@ -33,6 +33,7 @@ import torch
 from benchmarks import gpu_table
 from benchmarks.gpu_framework import Alternate, Profile, Synchronisations, data_set, has_real_data, run_framework
 from benchmarks.gpu_loop import BareLoop, Clock, arithmetic, endless, rates, spread
+from resnet_lit import job
 from resnet_lit import record as records
 from resnet_lit.callbacks.interrupt import Interrupted
 from resnet_lit.config import load
@@ -248,6 +249,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.device == "cuda" and not torch.cuda.is_available():
         print("no CUDA GPU here: nothing is measured (a rehearsal: python -m benchmarks.gpu --device cpu --smoke)")
         return 0
+    job.end_with_parent()
     device = torch.device("cuda", 0) if options.device == "cuda" else torch.device("cpu")
     result = about(device, options)
     if options.out.exists():
@@ -323,7 +325,7 @@ def about(device: torch.device, options: argparse.Namespace) -> dict[str, Any]:
         "data": "RESNET_LIT_DATA" if has_real_data() else "synthetic",
         "commit": options.commit or git["commit"],
         "dirty": git["dirty"],
-        "command": shlex.join(["python", "-m", "benchmarks.gpu", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
         "hardware": hardware,
         "versions": versions,
         "sessions": [records.now()],

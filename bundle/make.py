@@ -38,6 +38,11 @@ PACKAGES = (
 def main() -> None:
     """The command. --out=DIR: where the archive goes (default dist/)."""
     out = next((Path(word.removeprefix("--out=")) for word in sys.argv[1:] if word.startswith("--out=")), ROOT / "dist")
+    print(build(out))
+
+
+def build(out: Path) -> Path:
+    """Write the archive into the folder `out`; its path."""
     out.mkdir(parents=True, exist_ok=True)
     built = record.git()
     commit = (built["commit"] or "unknown")[:10] + ("-dirty" if built["dirty"] else "")
@@ -53,11 +58,11 @@ def main() -> None:
         with tarfile.open(out / f"{name}.tar.gz", "w:gz") as archive:
             for path in sorted(folder.iterdir()):  # into the folder that it is unpacked in
                 archive.add(path, path.name, filter=_plain)
-    print(out / f"{name}.tar.gz")
+    return out / f"{name}.tar.gz"
 
 
 def fill(lib: Path) -> None:
-    """Put package, benchmarks and PACKAGES into `lib`."""
+    """Put package, benchmarks, the programs of the GPU kit and PACKAGES into `lib`."""
     for package in PACKAGES:
         for file in metadata.files(package) or []:
             if ".." not in file.parts and "__pycache__" not in file.parts:  # scripts lie outside
@@ -73,7 +78,8 @@ def fill(lib: Path) -> None:
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(lib)
     shutil.rmtree(wheels)
-    shutil.copytree(ROOT / "benchmarks", lib / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (ROOT / "benchmarks", HERE / "gpu_kit"):
+        shutil.copytree(folder, lib / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -284,10 +284,10 @@ def _as_it_stands(config: Config, folder: Path) -> Planned:
     status = str(found["status"])
     if status in records.ENDED or not (folder / "checkpoints" / "last.ckpt").exists():
         return Planned(config, folder, status, before)
-    return Planned(config, folder, status, _steps_done(folder / records.METRICS))
+    return Planned(config, folder, status, steps_done(folder / records.METRICS))
 
 
-def _steps_done(metrics: Path) -> int:
+def steps_done(metrics: Path) -> int:
     """The step of the last reading: the last checkpoint is about as old."""
     try:
         with metrics.open(newline="") as file:

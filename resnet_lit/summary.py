@@ -9,7 +9,7 @@ import sys
 
 from resnet_lit.command_line import read
 from resnet_lit.config import compose
-from resnet_lit.length import run_length
+from resnet_lit.length import Length, run_length
 from resnet_lit.models.cost import count_parameters, table
 from resnet_lit.resolution import sizes
 from resnet_lit.schema import Config, architecture
@@ -33,17 +33,26 @@ def summary(config: Config) -> str:
 
 def _training(config: Config) -> list[str]:
     """What training costs, where the config alone says how many images train: of CIFAR-10."""
-    full, data = config.data.image_size or 32, config.data
-    macs = multiply_adds(config.model, None, sizes(data, full))
+    full = config.data.image_size or 32
+    macs = multiply_adds(config.model, None, sizes(config.data, full))
     lines = [f"Training images of {size}x{size} pixels: {macs[size]:,} multiply-adds" for size in macs if size != full]
-    if data.name == "cifar10" and (config.trainer.max_epochs is not None or config.trainer.max_steps > 0):
-        images = CIFAR10_IMAGES - (CIFAR10_VALIDATION if config.validation is None else config.validation)
-        length = run_length(config, min(images, data.limit_train or images))
-        petaflops = training_petaflops(config, macs, full, length)
+    if (known := planned_training(config)) is not None:
+        petaflops, length = known
         lines.append(
             f"Training: {petaflops:.3g} petaFLOPs (6 x multiply-adds x {length.epochs:g} epochs of {length.images:,} images)"
         )
     return lines
+
+
+def planned_training(config: Config) -> tuple[float, Length] | None:
+    """petaFLOPs and length of a run on CIFAR-10; None for other data, for an open end, and for a class that is not ours."""
+    full, data = config.data.image_size or 32, config.data
+    has_end = config.trainer.max_epochs is not None or config.trainer.max_steps > 0
+    if data.name != "cifar10" or not has_end or config.model.target != RESNET:
+        return None
+    images = CIFAR10_IMAGES - (CIFAR10_VALIDATION if config.validation is None else config.validation)
+    length = run_length(config, min(images, data.limit_train or images))
+    return training_petaflops(config, multiply_adds(config.model, None, sizes(data, full)), full, length), length
 
 
 def main() -> None:
