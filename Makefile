@@ -59,7 +59,7 @@ wheel: $(READY)  ## build the wheel into dist/
 bundle: $(READY)  ## package, conf and what a machine without network lacks, in one dist/resnet_lit-….tar.gz
 	$(RUN) bundle/make.py
 
-gpu-kit: $(READY)  ## a GPU machine without network: the bundle and CIFAR-10 in loads of MIB (52), dist/gpu-kit/ (DATA=<archive or folder>)
+gpu-kit: $(READY)  ## the bundle and CIFAR-10 in loads of at most MIB=52, in dist/gpu-kit/ (DATA=cifar-10-python.tar.gz)
 	$(RUN) bundle/make_gpu_kit.py $(if $(DATA),--data="$(DATA)") $(if $(MIB),--mib=$(MIB))
 
 clean:  ## remove what was built; outputs/ is never touched

@@ -37,7 +37,7 @@ STEPS = 25  # between two looks at the clock
 
 def train(connection: Connection, device: str, smoke: bool) -> None:
     """The work of one process: be ready, then train for the seconds that are sent, and answer with images a second."""
-    item = Item("throughput", compile=None if smoke else "default")
+    item, each = Item("throughput", compile=None if smoke else "default"), 1 if smoke else STEPS
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(torch.device(device), Path(scratch), smoke=smoke)
         torch.manual_seed(0)
@@ -48,23 +48,24 @@ def train(connection: Connection, device: str, smoke: bool) -> None:
         while (seconds := connection.recv()) is not None:
             start, steps, passed = bench.clock.now(), 0, 0.0
             while passed < seconds:
-                loop.run(STEPS)
-                steps, passed = steps + STEPS, bench.clock.now() - start
+                loop.run(each)
+                steps, passed = steps + each, bench.clock.now() - start
             connection.send(steps * item.batch_size / passed)
 
 
-def measure(options: argparse.Namespace, result: dict[str, Any]) -> None:
-    """Fill result["processes"], and write it after each number."""
+def measure(options: argparse.Namespace, result: dict[str, Any], processes: Any) -> None:
+    """Fill result["processes"], and write it after each number. processes: a context of multiprocessing."""
     counts, seconds = ((1, 2), 0.1) if options.smoke else (PROCESSES, SECONDS)
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(torch.device(options.device), Path(scratch), smoke=options.smoke)
         macs = count_multiply_adds(architecture(load(*bench.words(Item("throughput"))).model))
-    spawn, workers = multiprocessing.get_context("spawn"), list[tuple[Connection, Any]]()
+    workers: list[tuple[Connection, Any]] = []
     for count in counts:
         new = []
         for _ in range(count - len(workers)):
-            mine, its = spawn.Pipe()
-            process = spawn.Process(target=train, args=(its, options.device, options.smoke), daemon=True)
+            mine, its = processes.Pipe()
+            process = processes.Process(target=train, args=(its, options.device, options.smoke))
+            process.daemon = True
             process.start()
             its.close()  # else its death would not be seen
             new.append((mine, process))
@@ -99,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
     began, device = time.monotonic(), torch.device(options.device)
     result: dict[str, Any] = {"schema_version": 1, "about": about(device, options), "processes": {}}
     try:
-        measure(options, result)
+        measure(options, result, multiprocessing.get_context("spawn"))
     except EOFError:
         print(f"a process has died; {options.out} holds what there is", file=sys.stderr)
         return 1

@@ -1,8 +1,7 @@
-"""The bundle for a machine without network: unpacked into an empty folder, it runs with nothing of ours installed."""
+"""The bundle and the GPU kit for a machine without network: they run there with nothing of ours installed."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,7 +9,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tests_support import ROOT
+from tests_support import ROOT, wait_for
+
+from resnet_lit.record import is_held, read
 
 # Such a machine, played: these are found in the bundle or not at all. Python runs a sitecustomize.py before anything else.
 OURS = "resnet_lit benchmarks hydra hydra_plugins omegaconf antlr4 joblib rich markdown_it mdurl pygments"
@@ -32,34 +33,68 @@ sys.meta_path.insert(0, Bare)
 """
 
 
-@pytest.mark.slow
-def test_a_bundle_trains_where_neither_hydra_nor_the_package_is_installed(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def load(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one load of a kit without images."""
+    out = tmp_path_factory.mktemp("kit")
     made = subprocess.run(
-        [sys.executable, ROOT / "bundle" / "make.py", f"--out={tmp_path}"],
+        [sys.executable, ROOT / "bundle" / "make_gpu_kit.py", "--data=none", f"--out={out}"],
         check=True,
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    (archive,) = tmp_path.glob("*.tar.gz")
-    assert made.stdout.split()[-1] == str(archive)
-    assert archive.stat().st_size < 10e6
-    there, bare = tmp_path / "there", tmp_path / "bare"
-    with tarfile.open(archive) as packed:
-        packed.extractall(there, filter="data")
-    assert sorted(path.name for path in there.iterdir()) == ["README.md", "lib", "run"]
+    assert made.stdout.splitlines()[-1].startswith(f"{out}/1: ")
+    assert [path.name for path in out.iterdir()] == ["1"]
+    return out / "1"
+
+
+@pytest.mark.slow
+def test_a_kit_checks_trains_and_resumes_where_neither_hydra_nor_the_package_is_installed(load: Path, tmp_path: Path) -> None:
+    work, out, bare = tmp_path / "work", tmp_path / "out", tmp_path / "bare"
+    assert (load / "resnet_lit.tar.gz").stat().st_size < 10e6
     bare.mkdir()
     (bare / "sitecustomize.py").write_text(BARE)
-    environment = {**os.environ, "PYTHONPATH": str(bare), "BUNDLE": str(there), "PYTHON": sys.executable}
+    environment = {**os.environ, "PYTHONPATH": str(bare), "BUNDLE": str(work), "PYTHON": sys.executable}
+    environment |= {"GPU_WORK": str(work), "OUT": str(out)}
+    first = subprocess.run([load / "first", "--seconds=0"], capture_output=True, text=True, env=environment)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "4,977,226" in first.stdout
+    assert sorted(path.name for path in work.iterdir()) == ["README.md", "lib", "parts", "run"]
+
     sweep = ["+sweep=paper", "+scale=smoke", "data=digits", "+cell=model4_adam", "trainer.max_steps=2"]
     sweep += ["hydra/launcher=side_by_side"]
-    ended = subprocess.run(["./run", *sweep], cwd=there, capture_output=True, text=True, env=environment)
+    ended = subprocess.run(["./run", *sweep], cwd=work, capture_output=True, text=True, env=environment)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "1 of 1 finished" in ended.stdout
-    found = [json.loads(path.read_text()) for path in there.glob("outputs/model4-smoke/*/result.json")]
-    assert [record["status"] for record in found] == ["finished"]
 
-    summary = subprocess.run(
-        ["./run", "summary", "+experiment=model4"], cwd=there, capture_output=True, text=True, env=environment
+    jobs = tmp_path / "jobs.yaml"
+    tiny = "'model.blocks=[1,1]', 'model.channels=[4,8]', trainer.max_epochs=60, trainer.max_steps=480"
+    jobs.write_text(
+        f"- {{overrides: [+experiment=nowhere], seeds: 2}}\n- {{overrides: [+experiment=digits, {tiny}], seeds: 1}}\n"
     )
-    assert "4,977,226" in summary.stdout, summary.stderr
+    second = [load / "second", "--smoke", "--no-speed", f"--jobs={jobs}"]
+    cut = subprocess.Popen(second, env=environment)
+    checkpoints = work / "outputs" / "digits-smoke"
+    wait_for(lambda: list(checkpoints.glob("*/checkpoints/last.ckpt")))
+    cut.kill()
+    cut.wait()
+    (folder,) = checkpoints.iterdir()
+    wait_for(lambda: not is_held(folder))
+    cut_at = read(folder)
+    assert cut_at is not None
+    assert cut_at["status"] == "interrupted"
+
+    ended = subprocess.run(second, capture_output=True, text=True, env=environment)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "+experiment=nowhere: left out: experiment=nowhere: no such experiment" in ended.stdout
+    assert "seed=0: resumed" in ended.stdout
+    found = read(folder)
+    assert found is not None
+    assert (found["status"], found["steps"], len(found["sessions"])) == ("finished", 480, 2)
+    with tarfile.open(out / "outputs.tar.gz") as brought:
+        brought.extractall(tmp_path / "brought", filter="data")
+    assert read(tmp_path / "brought" / folder.relative_to(work)) == found
+    assert not list((tmp_path / "brought").rglob("*.ckpt"))
+    assert (out / "network.ckpt.00").read_bytes() == (folder / "checkpoints" / "best.ckpt").read_bytes()
+    assert "seed=0: finished, test accuracy" in (out / "second.log").read_text()

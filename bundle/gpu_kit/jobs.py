@@ -45,6 +45,13 @@ class Job:
         return None if found is None else str(found["status"])
 
     @property
+    def outcome(self) -> str:
+        """`finished, test accuracy 95.14%`."""
+        record = records.read(self.folder) or {}
+        accuracy = (record.get("metrics") or {}).get("test/accuracy")
+        return f"{record.get('status')}" + ("" if accuracy is None else f", test accuracy {accuracy:.2%}")
+
+    @property
     def is_over(self) -> bool:
         return self.status in records.ENDED
 
@@ -123,6 +130,6 @@ def describe(jobs: Sequence[Job], speeds: Speeds, side_by_side: int) -> list[str
         seconds, petaflops = seconds_of(job, speeds, side_by_side, {}), job.petaflops
         cost = "" if petaflops is None else f"{petaflops:.3g} petaFLOPs, "
         done = f"{job.fraction:.0%} done, " if job.is_begun and not job.is_over else ""
-        time = "finished before" if job.is_over else "time not known" if seconds is None else f"about {duration(seconds)}"
+        time = f"{job.outcome}, before" if job.is_over else "time not known" if seconds is None else f"about {duration(seconds)}"
         lines.append(f"  {job.name}: {cost}{done}{time}")
     return lines

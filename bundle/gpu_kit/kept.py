@@ -1,7 +1,7 @@
 """What is brought back from the machine: few files of limited size, each replaced in one step, so that a cut leaves them whole.
 
 outputs.tar.gz      the run folders without their checkpoints, and the measurements
-network.ckpt.00, …  one network, that of the most valuable run that has ended (cat network.ckpt.* >network.ckpt)
+network.ckpt.00, …  one network, that of the most valuable run (cat network.ckpt.* >network.ckpt)
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
-RECORDS, NETWORK = "outputs.tar.gz", "network.ckpt"
+RECORDS, NETWORK, NEW = "outputs.tar.gz", "network.ckpt", "new.part"
 PART = 15 * 2**20
-LARGEST = 45 * 2**20  # a network beyond it stays behind
+LARGEST = 56 * 2**20  # a network beyond it stays behind
 
 
 def keep_records(outputs: Path, folder: Path) -> None:
     """Write RECORDS. A file that is being replaced meanwhile comes along the next time."""
     if outputs.is_dir():
-        new = folder / f"{RECORDS}.part"
+        new = folder / NEW
         try:
             with tarfile.open(new, "w:gz", compresslevel=4) as archive:
                 archive.add(outputs, outputs.name, filter=_without_checkpoints)
@@ -32,9 +32,7 @@ def keep_records(outputs: Path, folder: Path) -> None:
 def keep_file(path: Path, folder: Path) -> None:
     """Copy a small file, where it is there."""
     if path.is_file():
-        new = folder / f"{path.name}.part"
-        new.write_bytes(path.read_bytes())
-        os.replace(new, folder / path.name)
+        _replace(folder / path.name, path.read_bytes())
 
 
 def keep_network(runs: Iterable[Path], folder: Path) -> str | None:
@@ -48,11 +46,15 @@ def keep_network(runs: Iterable[Path], folder: Path) -> str | None:
                 if old.name not in parts:
                     old.unlink()
             for name, part in parts.items():
-                new = folder / f"{name}.part"
-                new.write_bytes(part)
-                os.replace(new, folder / name)
+                _replace(folder / name, part)
             return str(path)
     return None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    new = path.with_name(NEW)
+    new.write_bytes(content)
+    os.replace(new, path)
 
 
 def _without_checkpoints(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:

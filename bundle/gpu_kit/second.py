@@ -4,10 +4,10 @@
 
 What to train stands in jobs.yaml, the most valuable first. How many runs go side by side, and which of them end in time, follows
 from the speed that `first` has measured and from what a run has taken here. A job that would not end in time is not begun; only
-where this is not the first call it is, last of all, and the next call resumes it. Time that is left goes to measurements of speed.
+where this is not the first call it is, last of all, and the next call resumes it. The time left goes to measurements of speed.
 
 In $OUT, renewed after every run and every minute: outputs.tar.gz, the records of all runs without their checkpoints;
-network.ckpt.00, …, the network of the most valuable job that has ended, in parts (cat network.ckpt.* >network.ckpt); the logs.
+network.ckpt.00, …, one network, of the most valuable job (one that has ended, if any has), in parts (cat network.ckpt.*); logs.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from pathlib import Path
 from gpu_kit import images, kept
 from gpu_kit.jobs import Job, Speeds, best_number, describe, fitting, read_jobs, seconds_of
 from gpu_kit.processes import Log, Process, Signals, end_all
+from resnet_lit.data.paths import are_there
 from resnet_lit.formatting import duration
 from resnet_lit.record import usable_cores
 from resnet_lit.sweep import status as sweep_status
 from resnet_lit.typed import Refused
 
 OUTPUTS = Path("outputs")
+CALLED = OUTPUTS / ".second"  # left by the first call
 SPEED = OUTPUTS / "benchmarks" / "gpu_together.json"
 ENDING = 25.0  # seconds in which runs write their last checkpoints, and what is kept is packed
 KEEP_EVERY = 60.0
@@ -81,7 +83,7 @@ class Training:
     def keep(self) -> None:
         """Renew what is brought back."""
         kept.keep_records(OUTPUTS, self.out)
-        kept.keep_network((job.folder for job in self.jobs if job.is_over), self.out)
+        kept.keep_network([job.folder for job in sorted(self.jobs, key=lambda job: not job.is_over)], self.out)
         self._kept = time.monotonic()
 
     def _next(self) -> Job | None:
@@ -105,7 +107,7 @@ class Training:
             self.running.remove((job, process))
             if job.is_over:
                 self.measured.setdefault(job.kind, process.seconds)
-                self.log(f"{job.name}: {job.status} after {duration(process.seconds)}")
+                self.log(f"{job.name}: {job.outcome} after {duration(process.seconds)}")
                 self.keep()
             elif process.status == BUSY:  # of a call that was killed: it ends within seconds
                 time.sleep(1)
@@ -115,7 +117,7 @@ class Training:
                 self.log(f"{job.name}: failed with status {process.status}\n{process.last_lines()}")
 
 
-def measure_speed(end: float, log: Log, out: Path, signals: Signals, smoke: bool) -> None:
+def measure_speed(end: float, log: Log, out: Path, signals: Signals, *, smoke: bool) -> None:
     """Give the time that is left to benchmarks.gpu, which goes on where `first` has stopped."""
     left = end - time.monotonic()
     if signals.noted is not None or left < LEAST_FOR_SPEED:
@@ -135,14 +137,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=575, help="in all, from now on (575)")
     parser.add_argument("--jobs", type=Path, default=Path(__file__).with_name("jobs.yaml"), help="what to train")
     parser.add_argument("--side-by-side", type=int, help="so many runs at a time (default: what the measured speed says)")
+    parser.add_argument("--no-speed", action="store_true", help="end when nothing more is to be trained")
     parser.add_argument("--smoke", action="store_true", help="a rehearsal on the CPU: +scale=smoke for +scale=gpu")
     options = parser.parse_args(argv)
     end = time.monotonic() + options.seconds - ENDING
     out = Path(os.environ.get("OUT", "out")).resolve()
-    is_again = (out / "second.log").exists() or OUTPUTS.joinpath(".second").exists()
     log, signals = Log(out / "second.log"), Signals()
-    OUTPUTS.mkdir(exist_ok=True)
-    OUTPUTS.joinpath(".second").touch()
 
     if any(Path("parts").glob("*")):
         try:
@@ -152,19 +152,26 @@ def main(argv: list[str] | None = None) -> int:
             return 2
     os.environ.setdefault("RESNET_LIT_CACHE", str(Path("cache").resolve()))
     jobs, left_out = read_jobs(options.jobs, "smoke" if options.smoke else "gpu")
+    if lacking := [job.name for job in jobs if not are_there(job.config.data)]:
+        log(f"{lacking[0]}: no images here: name them with RESNET_LIT_DATA, or make the kit with DATA=<archive or folder>")
+        return 2
+    OUTPUTS.mkdir(exist_ok=True)
+    is_again = CALLED.exists()
+    CALLED.touch()
     speeds = speeds_in(SPEED)
     if options.side_by_side:
         speeds = {n: speed for n, speed in speeds.items() if n == options.side_by_side}
     number = options.side_by_side or best_number([job for job in jobs if not job.is_over], speeds, end - time.monotonic())
-    known = f"{speeds[number]:.0f} TFLOP/s together" if number in speeds else "speed not measured"
+    known = f"{speeds[number]:.3g} TFLOP/s together" if number in speeds else "speed not measured"
     log("\n".join([*left_out, f"{number} at a time ({known}), {duration(end - time.monotonic())} left"]))
     log("\n".join(describe(jobs, speeds, number)))
 
     training = Training(jobs, speeds, number, end, log, out, is_again=is_again)
     training.run(signals)
     training.keep()
-    measure_speed(end, log, out, signals, options.smoke)
-    training.keep()
+    if not options.no_speed:
+        measure_speed(end, log, out, signals, smoke=options.smoke)
+        training.keep()
     log(sweep_status(["status", str(OUTPUTS)]))
     return 128 + signals.noted if signals.noted is not None else int(training.failed > 0)
 
