@@ -78,7 +78,9 @@ class Training:
             end_all([process for _, process in self.running], ENDING - 10)
             self._take_in()
         for job in self.waiting:
-            self.log(f"{job.name}: not trained here")
+            seconds = seconds_of(job, self.speeds, self.number, self.measured)
+            takes = "" if seconds is None else f", it would take about {duration(seconds)}"
+            self.log(f"{job.name}: not begun{takes}")
 
     def keep(self) -> None:
         """Renew what is brought back."""
