@@ -50,12 +50,12 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-@pytest.fixture
-def real_data() -> Path:
-    """The real images; skipped by name where RESNET_LIT_DATA does not say where they are."""
-    root = os.environ.get("RESNET_LIT_DATA")
+@pytest.fixture(params=["RESNET_LIT_DATA", "RESNET_LIT_DATA_JPEG"])
+def real_data(request: pytest.FixtureRequest) -> Path:
+    """CIFAR-10, and a copy of it as a tree of JPEG files; skipped by name where the variable does not say where they are."""
+    root = os.environ.get(request.param)
     if not root:
         if os.environ.get("RESNET_LIT_DATA_REQUIRED"):
-            pytest.fail("RESNET_LIT_DATA_REQUIRED is set, but RESNET_LIT_DATA is not")
-        pytest.skip("RESNET_LIT_DATA is not set: no real images")
+            pytest.fail(f"RESNET_LIT_DATA_REQUIRED is set, but {request.param} is not")
+        pytest.skip(f"{request.param} is not set: no real images")
     return Path(root)

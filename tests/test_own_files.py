@@ -46,11 +46,11 @@ def test_a_refused_run_takes_away_what_it_has_made_alone(tmp_path: Path, monkeyp
 
     checked = training.build_trainer
 
-    def meanwhile(*args):
+    def meanwhile(*args, **options):
         (tmp_path / "new" / "thesis").mkdir()
         (tmp_path / "new" / "thesis" / "chapter.tex").write_text("years")
         (tmp_path / "new" / "notes.txt").write_text("days")
-        return checked(*args)
+        return checked(*args, **options)
 
     monkeypatch.setattr(training, "build_trainer", meanwhile)
     with caplog.at_level(logging.WARNING), pytest.raises(Refused, match="trainer: "):
