@@ -65,9 +65,9 @@ class Muon(Optimizer):
     is then a share of it, and weight decay would have no effect, so there is none. Without, weight decay is decoupled, as in
     AdamW. Banks of one shape are orthogonalised together. Nothing waits for the device.
 
-    lr, momentum: of banks of filters; sgd_lr, sgd_momentum: of the others; nesterov, weight_decay: of both. steps: of the
-    Newton-Schulz iteration. A parameter group's own lr, momentum and weight_decay hold for all of its parameters; its lr_multiple
-    multiplies `lr` and `sgd_lr`. Raises ValueError for values out of range.
+    lr, momentum: of banks of filters; sgd_lr, sgd_momentum: of the others; nesterov (the source: True), weight_decay: of both.
+    steps: of the Newton-Schulz iteration. A parameter group's own lr, momentum and weight_decay hold for all of its parameters;
+    its lr_multiple multiplies `lr` and `sgd_lr`. Raises ValueError for values out of range.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Muon(Optimizer):
         params: Iterable[Any],
         lr: float = 0.24,
         momentum: float = 0.6,
-        nesterov: bool = True,
+        nesterov: bool = False,
         weight_decay: float = 0.0,
         sgd_lr: float = 0.1,
         sgd_momentum: float = 0.85,

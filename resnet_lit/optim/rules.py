@@ -39,9 +39,13 @@ class Rule:
 
 
 def rules_of(groups: Mapping[str, Any]) -> dict[str, Rule]:
-    """`optimizer.groups` as rules by kind or pattern; a rule that is null is left out. Raises ConfigError, one line."""
+    """`optimizer.groups` as rules by kind or pattern, sorted by name; a rule that is null is left out.
+
+    Sorted: a resumed optimizer takes its groups in order, and the order of the rules is no part of a run's identity. Raises
+    ConfigError, one line.
+    """
     rules = {}
-    for name, values in groups.items():
+    for name, values in sorted(groups.items(), key=lambda item: str(item[0])):
         if values is None:
             continue
         key = f"optimizer.groups.{name}"

@@ -87,6 +87,8 @@ def test_the_order_of_rules_plays_no_part() -> None:
     for given in (rules, dict(reversed(rules.items()))):
         found = values_by_name(network(), Optimizer(lr=1.0, groups=given))
         assert [found[name]["lr"] for name in ("stem.conv.weight", "stem.bn.weight", "stem.bn.bias")] == [2.0, 2.0, 4.0]
+        groups = parameter_groups(network(), Optimizer(lr=1.0, groups=given))
+        assert [group.get("lr") for group in groups] == [None, 2.0, 4.0]  # a checkpoint has them in this order
     with pytest.raises(ConfigError, match=r"^optimizer\.groups: .* both match stem\.bn\.weight, and neither is more specific"):
         parameter_groups(network(), Optimizer(groups={"stem.*": {"lr_multiple": 2}, "*.bn.w*": {"lr_multiple": 3}}))
 

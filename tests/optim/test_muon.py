@@ -129,6 +129,8 @@ def test_the_config_builds_it_with_groups_and_multiples() -> None:
     assert rates[id(model[0].weight)] == (0.24, 0.6, 0.01)
     assert rates[id(model[1].bias)] == (0.5, 0.85, 0.01)
     assert rates[id(model[8].weight)] == rates[id(model[8].bias)] == (2.0, 0.85, 0.01)
+    plain = build_optimizer(model, load("optimizer=muon", "optimizer.nesterov=false").optimizer)
+    assert [{g["nesterov"] for g in one.param_groups} for one in (optimizer, plain)] == [{True}, {False}]
 
 
 def test_values_out_of_range_are_refused() -> None:
