@@ -53,8 +53,10 @@ def header(
         "device": f"{where}, {threads}, {how}",
         "record": f"{folder}",
     }
-    if len(epochs_at) > 1:
-        lines["images"] = ", then ".join(f"{epochs:g} epochs of {size}x{size} pixels" for size, epochs in epochs_at.items())
+    if len(epochs_at) > 1 or (config.data.resolution is not None and config.parent.folder is None):
+        lines["images"] = ", then ".join(
+            f"{epochs:g} epoch{'s' * (epochs != 1)} of {size}x{size} pixels" for size, epochs in epochs_at.items()
+        )
     if config.parent.folder is not None:
         lines["continues"] = f"{config.parent.folder}, from epoch {config.parent.resumed_at_epoch}"
     if state is not None:
