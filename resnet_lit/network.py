@@ -67,9 +67,9 @@ def initialise_stem(network: nn.Module, model: Model, images: Tensor, mean: Sequ
 
     mean, std: per channel, of pixels in [0, 1], as they are normalized in training.
     """
-    shape = (1, -1, 1, 1)
-    normalized = (images.float() / 255 - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
-    whiten(network.get_submodule("stem.conv"), normalized, model.stem_init_eps)  # type: ignore[arg-type]
+    means, stds = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std))
+    conv = network.get_submodule("stem.conv")
+    whiten(conv, images, model.stem_init_eps, lambda part: (part.float() / 255 - means) / stds)  # type: ignore[arg-type]
 
 
 def check_smallest_batch(
@@ -96,11 +96,17 @@ def check_smallest_batch(
 
 
 def check_smaller_images(network: nn.Module, model: Model, data: Data, classes: int, in_channels: int = 3) -> None:
-    """Refuse a class of the user's own that does not take every size of `data.resolution`. Raises ConfigError, one line."""
-    for pixels in dict.fromkeys(data.resolution or ()) if model.target != RESNET else ():
+    """Refuse a network that does not take every size of `data.resolution`. Raises ConfigError, one line.
+
+    The schema has refused such a ResNet already, but where the size of the images was not known (`data.image_size=null`).
+    """
+    for pixels in dict.fromkeys(data.resolution or ()):
         try:
-            _try(network, model, classes, model.num_classes or classes, (in_channels, pixels, pixels))
-        except ConfigError as error:
+            if isinstance(network, ResNet):
+                network.architecture.at(pixels)
+            else:
+                _try(network, model, classes, model.num_classes or classes, (in_channels, pixels, pixels))
+        except (ConfigError, ValueError) as error:
             raise ConfigError(f"data.resolution={show(data.resolution)}: {error}") from error
 
 

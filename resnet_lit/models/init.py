@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from resnet_lit.models.architecture import Architecture
 
 WHITENING_IMAGES = 5_000  # of the training set, as airbench94 has it: 4.8 million patches of 2 x 2 pixels
-AT_ONCE = 250  # images whose patches are in memory together: 50 MB in float64 of 3 x 3 x 3 values each
+AT_ONCE, VALUES = 250, 25_000_000  # most images, and values of their patches, in memory together: 200 MB in float64
 
 
 @torch.no_grad()
@@ -33,8 +35,8 @@ def initialise(network: nn.Module, a: Architecture) -> None:
 
 
 @torch.no_grad()
-def whiten(conv: nn.Conv2d, images: Tensor, eps: float) -> None:
-    """Make a convolution's first filters decorrelate the patches of `images`, (N, C, H, W) float as the network sees them.
+def whiten(conv: nn.Conv2d, images: Tensor, eps: float, normalize: Callable[[Tensor], Tensor] = Tensor.float) -> None:
+    """Make a convolution's first filters decorrelate the patches of images (N, C, H, W), which the network sees `normalize`d.
 
     Filters are the eigenvectors of the patches' second moments over sqrt(eigenvalue + eps), the leading ones first, then the
     same negated: 24 for 2 x 2 patches of RGB images, 54 for 3 x 3. Further filters keep the weights that they have; where there
@@ -43,7 +45,8 @@ def whiten(conv: nn.Conv2d, images: Tensor, eps: float) -> None:
     airbench94's whitening layer (https://github.com/KellerJordan/cifar10-airbench, `init_whiten`), there of the first images.
     """
     kernel = conv.kernel_size[0]
-    eigenvalues, eigenvectors = torch.linalg.eigh(patch_moments(images, kernel))  # ascending; one eigenvector in each column
+    moments = patch_moments(images, kernel, normalize)
+    eigenvalues, eigenvectors = torch.linalg.eigh(moments)  # ascending; one eigenvector in each column
     pairs = min(conv.out_channels // 2, len(eigenvalues))
     leading = eigenvectors.T.flip(0)[:pairs]
     largest = leading.gather(1, leading.abs().argmax(1, keepdim=True))
@@ -51,16 +54,18 @@ def whiten(conv: nn.Conv2d, images: Tensor, eps: float) -> None:
     conv.weight[: 2 * pairs] = torch.cat((leading, -leading)).view(2 * pairs, images.shape[1], kernel, kernel).to(conv.weight)
 
 
-def patch_moments(images: Tensor, kernel: int) -> Tensor:
+def patch_moments(images: Tensor, kernel: int, normalize: Callable[[Tensor], Tensor] = Tensor.float) -> Tensor:
     """Second moments of all kernel x kernel patches that lie within the images: (D, D) float64, D = C * kernel**2.
 
-    They are the covariance where pixels have the mean 0, as normalized ones have. images: (N, C, H, W) float. In float64, so
-    that they do not depend on the number of threads.
+    They are the covariance where pixels have the mean 0, as normalized ones have. images: (N, C, H, W), of which a few at a
+    time are normalized. In float64, so that they do not depend on the number of threads.
     """
-    size = images.shape[1] * kernel**2
+    _, channels, height, width = images.shape
+    size = channels * kernel**2
+    of_an_image = size * (height - kernel + 1) * (width - kernel + 1)
     total, count = torch.zeros(size, size, dtype=torch.float64), 0
-    for part in images.split(AT_ONCE):
-        patches = F.unfold(part.double(), kernel).transpose(0, 1).flatten(1)  # (D, patches)
+    for part in images.split(max(1, min(AT_ONCE, VALUES // of_an_image))):
+        patches = F.unfold(normalize(part).double(), kernel).transpose(0, 1).flatten(1)  # (D, patches)
         total += patches @ patches.T
         count += patches.shape[1]
     return total / count

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnet_lit.models import init
 from resnet_lit.models.init import whiten
 from resnet_lit.models.resnet import ResNet
 
@@ -140,6 +141,19 @@ def test_whitened_filters_are_numpys_and_the_rest_stay(kernel: int, channels: in
     expected = numpy_filters(images.numpy(), kernel, 5e-4)[:half]
     signs = np.sign((filters[:half].numpy() * expected).sum(1, keepdims=True))  # an eigenvector has no sign
     np.testing.assert_allclose(filters[:half].numpy(), signs * expected, rtol=1e-4, atol=1e-5)
+
+
+def test_few_large_images_are_in_memory_at_a_time(monkeypatch) -> None:
+    images, seen = natural(30), []
+
+    def normalize(part: Tensor) -> Tensor:
+        seen.append(len(part))
+        return part.float()
+
+    expected = init.patch_moments(images, 3)
+    monkeypatch.setattr(init, "VALUES", 8 * 27 * (images.shape[2] - 2) * (images.shape[3] - 2))
+    torch.testing.assert_close(init.patch_moments(images, 3, normalize), expected)
+    assert seen == [8, 8, 8, 6]
 
 
 @pytest.mark.parametrize("kernel", [2, 3])
