@@ -15,7 +15,7 @@ from resnet_lit.reporting.runs import Run
 from resnet_lit.reporting.statistics import Summary, summarize
 from resnet_lit.typed import show
 
-GROUPS = ("model", "augment", "optimizer", "scheduler")  # each choice has a name, which stands for its values
+GROUPS = ("model", "augment", "optimizer", "scheduler", "averaging")  # each choice has a name, which stands for its values
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Cell:
 
     @property
     def parameters(self) -> int:
-        """Trainable parameters."""
+        """Parameters, trained or not."""
         return self.runs[0].parameters
 
     @property
@@ -169,7 +169,8 @@ def _section(key: tuple[Any, ...], runs: list[Run]) -> Section:
 def _names(run: Run) -> dict[str, str]:
     """The name of the choice in each group that has one."""
     config = run.record["config"]
-    return {group: str((config.get(group) or {}).get("name", "custom")) for group in GROUPS}
+    missing = {"averaging": "none"}  # in records of versions that averaged nothing
+    return {group: str((config.get(group) or {}).get("name", missing.get(group, "custom"))) for group in GROUPS}
 
 
 def _factors(values: list[dict[str, Any]], names: list[dict[str, str]]) -> dict[str, str]:

@@ -160,7 +160,7 @@ class Run:
 
     @property
     def parameters(self) -> int:
-        """Trainable parameters."""
+        """Parameters, trained or not."""
         return int(self.record["model"]["parameters"])
 
     @property

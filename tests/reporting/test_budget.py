@@ -33,6 +33,20 @@ def test_a_cell_stands_beside_the_published_numbers_by_what_it_took(tmp_path: Pa
     assert theirs["airbench94_muon"]["views"] == SEVERAL
 
 
+def test_each_kind_of_tta_is_a_point_of_its_own(tmp_path: Path) -> None:
+    for seed, (tta, accuracy) in enumerate((("flip", 0.95), ("flip", 0.952), (6, 0.97))):
+        metrics = {"test/accuracy": 0.94, "test/accuracy_last": 0.94, "test/accuracy_tta": accuracy}
+        options = {"variant": "cifar10", "protocol": "final", "petaflops": 2.5}
+        make_run(tmp_path / str(seed), seed=seed, accuracy=0.94, tta=tta, metrics=metrics, **options)
+    chart = accuracy_at_a_budget(build([tmp_path]).sections)
+    assert chart is not None
+    views = [(row["how"], row["runs"], round(row["mean"], 4)) for row in chart.rows if row["views"] == SEVERAL][:2]
+    assert views == [
+        ("protocol=final, evaluation.tta=flip", "2", 0.951),
+        ("protocol=final, evaluation.tta=6", "1", 0.97),
+    ]
+
+
 @pytest.mark.parametrize(
     "options",
     [

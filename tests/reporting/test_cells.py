@@ -8,6 +8,7 @@ import pytest
 from made_runs import make_run
 from scipy import stats
 
+from resnet_lit.record import read, write
 from resnet_lit.reporting.cells import sections
 from resnet_lit.reporting.runs import read_runs
 
@@ -79,6 +80,16 @@ def test_what_a_choice_does_not_settle_is_a_factor_beside_it(tmp_path: Path) -> 
         make_run(tmp_path / str(index), values)
     (section,) = sections(read_runs([tmp_path])[0])
     assert section.factors == {"optimizer": ("adam", "sgd"), "lr": (0.001, 0.05, 0.1)}
+
+
+def test_an_average_is_a_choice_and_records_of_before_have_none(tmp_path: Path) -> None:
+    for name, values in (("none", {}), ("ema", {"averaging.method": "ema", "averaging.decay": 0.99})):
+        folder = make_run(tmp_path / name, {"averaging.name": name, **values})
+        if name == "none":
+            record = read(folder)
+            write(folder, {**record, "config": {key: value for key, value in record["config"].items() if key != "averaging"}})
+    (section,) = sections(read_runs([tmp_path])[0])
+    assert section.factors == {"averaging": ("ema", "none")}
 
 
 def test_runs_that_did_not_finish_stay_in_their_cell_and_out_of_its_mean(tmp_path: Path) -> None:
