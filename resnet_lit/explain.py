@@ -126,7 +126,7 @@ def _chosen(override: Override) -> list[str]:
     if override.is_sweep_override():
         return []
     value = override.value()
-    return [str(v) for v in value] if isinstance(value, list) else [] if value is None else [str(value)]
+    return [str(v) for v in value] if isinstance(value, list) else ["null" if value is None else str(value)]
 
 
 def _is_key(key: str) -> bool:

@@ -32,7 +32,8 @@ def run_length(config: Config, train_images: int) -> Length:
     batches = rounded(train_images / data.batch_size)
     if batches == 0:
         raise ConfigError(
-            f"data.batch_size={data.batch_size}: larger than the {train_images} training images, and data.drop_last=true"
+            f"data.batch_size={data.batch_size}: larger than the {train_images} training images, and data.drop_last=true leaves "
+            f"out what fills no batch (try data.drop_last=false, or data.batch_size={train_images})"
         )
     for limit in (trainer.limit_train_batches, trainer.overfit_batches or None, int(trainer.fast_dev_run) or None):
         if limit is not None:

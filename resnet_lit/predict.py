@@ -106,6 +106,8 @@ def _parse(words: list[str]) -> tuple[str, list[str], dict[str, str], bool]:
             last = True
         elif word.startswith("--"):
             raise ConfigError(f"{word}: no such option (python -m resnet_lit.predict --help)")
+        elif name == "evaluation.tta":
+            raise ConfigError(f"{word}: predict answers from the single view of each image; leave it out")
         else:
             paths.append(word)
     if not run and (runs := [path for path in paths if is_run(path) and not is_image(path)]):

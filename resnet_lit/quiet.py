@@ -11,6 +11,7 @@ NOTICES = (
     ".*number of training batches.*",
     ".*does not have many workers.*",
     ".*You requested to overfit.*",
+    ".*Total length of `list` across ranks is zero.*",  # nothing is held out to validate on
     ".*was called before the ``update`` method.*",
     ".*The `srun` command is available.*",  # on a login node; a sweep uses SLURM by its launcher
     ".*Please use the new API settings to control TF32.*",  # torch 2.9 to 2.11, of what Lightning does

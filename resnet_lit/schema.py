@@ -19,6 +19,7 @@ from resnet_lit.optim.rules import rules_of
 from resnet_lit.parent import Parent
 from resnet_lit.reserved import OWNED
 from resnet_lit.sections import (
+    AUGMENT,
     RESNET,
     Augment,
     Averaging,
@@ -171,6 +172,11 @@ def _check(config: Config) -> None:
             f"data.resolution={show(data.resolution)}: its phases are shares of the run's epochs, which trainer.max_time does "
             "not say (give trainer.max_epochs too)"
         )
+    if augment.padding_mode == "reflect" and augment.crop_padding == 0 and augment.target == AUGMENT:
+        raise ConfigError(
+            "augment.padding_mode=reflect: is what a random crop pads with, and augment.crop_padding=0 crops nothing (try "
+            "augment.crop_padding=4)"
+        )
     if augment.padding_mode == "reflect" and augment.crop_padding >= (full or 32):
         raise ConfigError(
             f"augment.crop_padding={augment.crop_padding}: mirrors more pixels than the images have (try augment.crop_padding=4)"
@@ -255,6 +261,11 @@ def _check_resnet(model: Model, image_size: int) -> None:
         raise ConfigError(str(error)) from error
     if model.stem_init == "whitened" and plain.stem_outputs < 2:
         raise ConfigError(f"model.stem_init=whitened: needs two channels at least, the stem has {plain.stem_outputs}")
+    if model.stem_init != "whitened" and model.stem_init_eps != Model.stem_init_eps:
+        raise ConfigError(
+            f"model.stem_init_eps={model.stem_init_eps:g}: is nothing of model.stem_init={model.stem_init} (leave it out, or use "
+            "model.stem_init=whitened)"
+        )
     if model.stem_bias_epochs is not None and model.stem_norm:
         raise ConfigError(
             f"model.stem_bias_epochs={model.stem_bias_epochs}: the stem has no bias of its own beside BatchNorm "

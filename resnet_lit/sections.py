@@ -39,7 +39,7 @@ class Model:
     stem_init: Literal["kaiming", "whitened"] = setting(
         "kaiming", "initial weights of the stem; whitened: filters that decorrelate the patches of 5,000 random training images"
     )
-    stem_init_eps: float = setting(5e-4, "whitened: added to the variances of the patches", least=0, example=5e-4)
+    stem_init_eps: float = setting(5e-4, "whitened: added to the variances of the patches", above=0)
     stem_frozen: int | Literal["always"] = setting(
         0, "epochs at the start in which the stem's weight is not trained; always: it never is", least=0, example="always"
     )

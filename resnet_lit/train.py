@@ -120,10 +120,14 @@ def main() -> None:
             raise
         print(_one_line(error, line), file=sys.stderr)
         status = REFUSED
-    except ValueError:  # Optuna's sweeper asks for the best of trials that have all failed
-        if not searches.all_failed():
+    except ValueError as error:
+        if "Config group override" in str(error) and not show_traceback:  # Hydra's, of optimizer=null
+            print(_one_line(error, line), file=sys.stderr)
+            status = REFUSED
+        elif searches.all_failed():  # Optuna's sweeper asks for the best of trials that have all failed
+            status = _close()
+        else:
             raise
-        status = _close()
     finally:
         if preflight.progress is not None:
             preflight.progress.close()

@@ -41,7 +41,7 @@ def test_a_run_among_the_images_is_named_as_the_run_that_is_meant(tmp_path) -> N
         (["run=x"], "name a run and the images to classify"),
         (["run=x", "a.png", "--top=0"], "--top=0: must be a whole number of at least 1"),
         (["run=x", "a.png", "--format=xml"], "--format=xml: must be one of table, json, csv"),
-        (["run=x", "a.png", "--colour"], "--colour: no such option"),
+        (["run=x", "a.png", "evaluation.tta=flip"], "evaluation.tta=flip: predict answers from the single view"),
     ],
 )
 def test_wrong_words_are_one_line(command, words, said) -> None:

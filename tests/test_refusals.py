@@ -81,6 +81,11 @@ REFUSED = {
     "+scale=tiny": "scale=tiny: no such scale (choices: gpu, smoke)",
     "sweep.seeds=0": "sweep.seeds=0: must be at least 1 (try sweep.seeds=5)",
     "sweep.seeds=5": "sweep.seeds=5: counts the seeds of a sweep file (add +sweep=seeds)",
+    "model.stem_init_eps=0": "model.stem_init_eps=0: must be above 0 (try model.stem_init_eps=0.0005)",
+    "model.stem_init_eps=0.02": "model.stem_init_eps=0.02: is nothing of model.stem_init=kaiming",
+    "averaging=null": "averaging=null: no such averaging (choices: ema, lookahead, none)",
+    "muon=true": "muon=true: unknown key: did you mean optimizer=muon?",
+    "resolution=[24,32]": "resolution=[24,32]: unknown key: did you mean data.resolution?",
     "model.width=0": "model.width=0: must be above 0 (try model.width=0.5)",
 }
 
@@ -104,6 +109,7 @@ def test_a_bad_word_is_refused_with_its_remedy(word: str) -> None:
         ("data.bach_size=64",),
         ("data.batch_size=0",),
         ("experiment=model4",),
+        ("optimizer=null",),
         ("-m", "data.batch_size=32,0"),
         ("-m", "+experiment=glob(modle*)"),
         ("+sweep=paper", "sweep.seeds=0"),
@@ -143,6 +149,8 @@ def test_a_key_that_cannot_be_combined_is_named() -> None:
         load("protocol=final", "callbacks=early_stopping")
     with pytest.raises(ConfigError, match=r"ReduceLROnPlateau: watches a validation, and protocol=final has none"):
         load("protocol=final", "scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau")
+    with pytest.raises(ConfigError, match=r"augment\.padding_mode=reflect: .* augment\.crop_padding=0 crops nothing"):
+        load("augment=flip", "augment.padding_mode=reflect")
     with pytest.raises(ConfigError, match=r"does not say how long the schedule is"):
         load("trainer.max_epochs=null", "trainer.max_time=00:01:00:00")
     with pytest.raises(ConfigError, match=r"^\+cell=model4_adam \+experiment=model1: a cell has its own experiment; leave one"):
