@@ -27,7 +27,7 @@ from resnet_lit.config import CONF, Config, explain, folder_name, from_hydra, ow
 from resnet_lit.hydra_session import source_of
 from resnet_lit.live import Progress
 from resnet_lit.own_files import absent
-from resnet_lit.run import have_data
+from resnet_lit.run import have_data, lacks_views, reading_views
 from resnet_lit.sections import Sweep
 from resnet_lit.typed import ConfigError, Refused, build
 
@@ -92,12 +92,21 @@ class Preflight(Callback):
                 have_data(places, _say)
             if cells:
                 planning.check_sweep([cell.place for cell in cells])
+                _tell_of_views(cells)
             searches.prepare(config)  # last: it writes
         except Refused as error:
             refuse(str(error))
         global progress
         progress = Progress(cells, launchers.endings, _name(config), str(config.progress))
         progress.open()
+
+
+def _tell_of_views(cells: Sequence[Cell]) -> None:
+    """Say which runs have ended without the test-time augmentation that is asked for: they are not trained again for it."""
+    if lacking := [cell for cell in cells if lacks_views(cell.config, records.read(cell.folder))]:
+        config, folder = lacking[0].place
+        count = f"{len(lacking)} of {len(cells)} runs have ended and were not tested so"
+        _say(f"evaluation.tta={config.evaluation.tta}: {count}; {reading_views(config, folder)} does for the first")
 
 
 def require(source: Source, overrides: Sequence[str]) -> None:

@@ -66,7 +66,9 @@ def run(
     if config.is_debug:
         own_files.check_debug(folder)
     elif (done := earlier(config, folder, known_as)) is not None:
-        _warn_of_views(config, folder, done)
+        if lacks_views(config, done):
+            command = reading_views(config, folder)
+            log.warning("evaluation.tta=%s: this run has ended and was not tested so; %s does", config.evaluation.tta, command)
         return done
     new, before = {*new, *absent(folder)}, set[Path]()
     try:
@@ -148,12 +150,15 @@ def earlier(
     return found if ended else None
 
 
-def _warn_of_views(config: Config, folder: Path, done: Record) -> None:
-    """Say how a finished run is read with test-time augmentation that it was trained without: that trains nothing."""
+def lacks_views(config: Config, done: Record | None) -> bool:
+    """Whether a run has finished without the test-time augmentation that its config now asks for."""
     tta = config.evaluation.tta
-    if tta != "none" and done["status"] == "finished" and done.get("tta") != tta:
-        command = call("resnet_lit.evaluate", f"run={folder}", f"evaluation.tta={tta}")
-        log.warning("evaluation.tta=%s: this run has ended and was not tested so; %s does", tta, command)
+    return tta != "none" and done is not None and done["status"] == "finished" and done.get("tta") != tta
+
+
+def reading_views(config: Config, folder: Path) -> str:
+    """The command that reads a finished run with test-time augmentation: nothing is trained for that."""
+    return call("resnet_lit.evaluate", f"run={folder}", f"evaluation.tta={config.evaluation.tta}")
 
 
 def _ended(folder: Path) -> Record | None:

@@ -164,7 +164,10 @@ def _check(config: Config) -> None:
             "protocol=holdout)"
         )
     if data.image_size is not None and data.name != "folder":
-        raise ConfigError(f"data.image_size={data.image_size}: only data=folder is resized (data={data.name} is 32x32)")
+        raise ConfigError(
+            f"data.image_size={data.image_size}: only data=folder is resized (data={data.name} is 32x32; "
+            "data.resolution=[24,28,32] begins with smaller training images)"
+        )
     full = data.image_size if data.name == "folder" else 32
     resolution.check(data, full, architecture(model, image_size=full or 32) if model.target == RESNET else None)
     if data.resolution is not None and trainer.max_epochs is None and trainer.max_steps < 0:

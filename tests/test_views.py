@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_runs import make_run
 from tests_support import TINY, tensors_equal
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from resnet_lit.config import load
 from resnet_lit.datamodule import ImageData
 from resnet_lit.evaluate import evaluate, report
 from resnet_lit.identity import identity
+from resnet_lit.preflight import Cell, _tell_of_views
 from resnet_lit.record import Record, read
 from resnet_lit.run import config_of, run
 from resnet_lit.training import load_module
@@ -108,6 +110,15 @@ def test_other_views_of_a_finished_run_train_nothing(whole: Path, caplog) -> Non
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith("evaluation.tta=flip: this run has ended and was not tested so; ")
     assert line.endswith(f"-m resnet_lit.evaluate run={whole} evaluation.tta=flip does")
+
+
+def test_a_multirun_says_which_ended_runs_were_not_tested_so(tmp_path: Path, capsys) -> None:
+    config = load(*WORDS, "evaluation.tta=flip")
+    folders = [make_run(tmp_path / str(tta), tta=tta) for tta in ("flip", None, 6)]
+    _tell_of_views([Cell((), config, folder) for folder in [*folders, tmp_path / "not yet"]])
+    told = capsys.readouterr().err
+    assert told.startswith("evaluation.tta=flip: 2 of 4 runs have ended and were not tested so; ")
+    assert told.endswith(f"run={tmp_path / 'None'} evaluation.tta=flip does for the first\n")
 
 
 def test_what_is_read_at_the_end_is_no_part_of_what_is_trained(whole: Path) -> None:

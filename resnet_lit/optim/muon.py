@@ -110,7 +110,8 @@ class Muon(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
-            if not params:
+            is_over = "epochs" in group and group["lr"] == 0  # of a rule of optimizer.groups: not even the norm changes then
+            if not params or is_over:
                 continue
             for p in params:
                 if not self.state[p]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_lit.config import load
-from resnet_lit.optim.build import build_optimizer
+from resnet_lit.optim.build import build_optimizer, build_scheduler
 from resnet_lit.optim.muon import Muon, _iterated, _iterated_on_squares, orthogonalized
 
 
@@ -131,6 +131,22 @@ def test_the_config_builds_it_with_groups_and_multiples() -> None:
     assert rates[id(model[8].weight)] == rates[id(model[8].bias)] == (2.0, 0.85, 0.01)
     plain = build_optimizer(model, load("optimizer=muon", "optimizer.nesterov=false").optimizer)
     assert [{g["nesterov"] for g in one.param_groups} for one in (optimizer, plain)] == [{True}, {False}]
+
+
+def test_filters_whose_epochs_are_over_stay() -> None:
+    model = network()
+    config = load("optimizer=muon", "+optimizer.groups.conv.epochs=1", "scheduler=linear")
+    optimizer = build_optimizer(model, config.optimizer)
+    scheduler = build_scheduler(optimizer, config.scheduler, epochs=3, steps_per_epoch=2)["scheduler"]
+    kept = []
+    for _ in range(6):
+        learn(model, 0)
+        optimizer.step()
+        scheduler.step()
+        kept.append((model[0].weight.detach().clone(), model[8].weight.detach().clone()))
+    assert not torch.equal(kept[0][0], kept[1][0])
+    assert all(torch.equal(kept[1][0], filters) for filters, _ in kept[2:])
+    assert not torch.equal(kept[1][1], kept[2][1])
 
 
 def test_values_out_of_range_are_refused() -> None:
