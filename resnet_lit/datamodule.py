@@ -32,11 +32,12 @@ PAPER_STD = (0.2023, 0.1994, 0.2010)  # widely copied; it is the mean over image
 def build_augment(augment: AugmentConfig, size: int = 32, mean: Sequence[float] = CIFAR10_MEAN) -> Any:
     """The augmentation of a config: ours, or a class of the user's own with the same two methods.
 
-    An own one is tried on two images of size x size pixels. mean: per channel, of pixels in [0, 1]. Raises ConfigError, one line.
+    It is tried on two images of size x size pixels. mean: per channel, of pixels in [0, 1]. Raises ConfigError, one line, of an own
+    one, DataError where ours does not fit the images.
     """
     if augment.target != AUGMENT:
         return _own_augment(augment, size)
-    return Augment(
+    built = Augment(
         crop_padding=augment.crop_padding,
         flip=augment.flip,
         rotation=augment.rotation,
@@ -48,6 +49,8 @@ def build_augment(augment: AugmentConfig, size: int = 32, mean: Sequence[float] 
         cutout=augment.cutout,
         fill=[255 * value for value in mean],
     )
+    built(torch.zeros(2, 3, size, size, dtype=torch.uint8), built.draw(2, size, size, torch.Generator().manual_seed(0)))
+    return built
 
 
 def _own_augment(augment: AugmentConfig, size: int) -> Any:

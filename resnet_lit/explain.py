@@ -46,6 +46,8 @@ def explain(error: Exception, words: Sequence[str], source: Source = PACKAGE) ->
         try:
             OverridesParser.create().parse_override(word)
         except HydraException as unreadable:
+            if word.lstrip("+~").startswith("optimizer.groups."):
+                return f"{word}: cannot be read; a pattern stands in braces: '+optimizer.groups={{stem.*: {{epochs: 3}}}}'"
             why = str(unreadable).splitlines()[0].partition(" expecting {")[0]
             return f"{word}: cannot be read ({why}); check its commas, brackets and quotes"
     extra = [word for word in words if word.lstrip("+").startswith("hydra.searchpath")]

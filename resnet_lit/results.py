@@ -120,6 +120,7 @@ def rows(runs: Sequence[Standing]) -> list[dict[str, Any]]:
                 "status": run.status,
                 "reason": run.reason or _unverified(run),
                 **{key: run.metrics.get(key) for key in METRICS},
+                "tta": record.get("tta"),
                 "chosen_on": best.get("chosen_on"),
                 "best_epoch": best.get("epoch"),
                 "epochs": record.get("epochs", run.beat.get("epoch")),

@@ -180,7 +180,7 @@ def _check(config: Config) -> None:
             "augment.padding_mode=reflect: is what a random crop pads with, and augment.crop_padding=0 crops nothing (try "
             "augment.crop_padding=4)"
         )
-    if augment.padding_mode == "reflect" and augment.crop_padding >= (full or 32):
+    if augment.padding_mode == "reflect" and full is not None and augment.crop_padding >= full:
         raise ConfigError(
             f"augment.crop_padding={augment.crop_padding}: mirrors more pixels than the images have (try augment.crop_padding=4)"
         )
@@ -189,11 +189,11 @@ def _check(config: Config) -> None:
             f"augment.flip={augment.flip:g}: with augment.flip_mode=alternate each image is flipped in every other epoch "
             "(use augment.flip=0.5)"
         )
-    if augment.cutout > (full or 32):
+    if full is not None and augment.cutout > full:
         raise ConfigError(f"augment.cutout={augment.cutout}: larger than the images (try augment.cutout=8)")
     if augment.blur_kernel % 2 == 0:
         raise ConfigError(f"augment.blur_kernel={augment.blur_kernel}: must be odd (try augment.blur_kernel=3)")
-    if augment.blur and augment.blur_kernel // 2 >= (data.image_size or 32):
+    if augment.blur and full is not None and augment.blur_kernel // 2 >= full:
         raise ConfigError(f"augment.blur_kernel={augment.blur_kernel}: larger than the images (try augment.blur_kernel=3)")
     if len(augment.blur_sigma) != 2 or augment.blur_sigma[0] > augment.blur_sigma[1]:
         raise ConfigError("augment.blur_sigma: must be the least and the greatest value (try augment.blur_sigma=[0.1,2.0])")

@@ -157,7 +157,7 @@ class Averaging:
     name: str = setting("none", "what it is called", result=False)
     method: Literal["none", "ema", "lookahead"] = setting("none", "which average")
     decay: float = setting(
-        0.0, "share of the average that stays at an update; lookahead: at the end of the run", least=0, below=1
+        0.0, "share of the average that stays at an update; lookahead: at the end of the run", least=0, below=1, example=0.999
     )
     every_steps: int = setting(1, "steps between two updates", least=1, example=5)
     warmup: bool = setting(False, "ema: a lower decay at first, (1 + n) / (10 + n) at the n-th update")

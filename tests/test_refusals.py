@@ -84,6 +84,7 @@ REFUSED = {
     "model.stem_init_eps=0": "model.stem_init_eps=0: must be above 0 (try model.stem_init_eps=0.0005)",
     "model.stem_init_eps=0.02": "model.stem_init_eps=0.02: is nothing of model.stem_init=kaiming",
     "averaging=null": "averaging=null: no such averaging (choices: ema, lookahead, none)",
+    "optimizer.groups.stem.*=null": "cannot be read; a pattern stands in braces: '+optimizer.groups={stem.*: {epochs: 3}}'",
     "muon=true": "muon=true: unknown key: did you mean optimizer=muon?",
     "resolution=[24,32]": "resolution=[24,32]: unknown key: did you mean data.resolution?",
     "model.width=0": "model.width=0: must be above 0 (try model.width=0.5)",
@@ -151,6 +152,9 @@ def test_a_key_that_cannot_be_combined_is_named() -> None:
         load("protocol=final", "scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau")
     with pytest.raises(ConfigError, match=r"augment\.padding_mode=reflect: .* augment\.crop_padding=0 crops nothing"):
         load("augment=flip", "augment.padding_mode=reflect")
+    with pytest.raises(ConfigError, match=r"augment\.cutout=40: larger than the images"):
+        load("augment.cutout=40")
+    load("augment.cutout=40", "data=folder", "data.image_size=null")  # of a size that is not known yet
     with pytest.raises(ConfigError, match=r"does not say how long the schedule is"):
         load("trainer.max_epochs=null", "trainer.max_time=00:01:00:00")
     with pytest.raises(ConfigError, match=r"^\+cell=model4_adam \+experiment=model1: a cell has its own experiment; leave one"):

@@ -239,3 +239,13 @@ def test_an_own_augmentation_is_tried_before_the_run(tmp_path, monkeypatch) -> N
     with pytest.raises(ConfigError, match=r"own_augment.Fails: fails on two images of 16x16 pixels: ZeroDivisionError"):
         build_augment(Settings(target="own_augment.Fails"), 16)
     assert type(build_augment(Settings(target="own_augment.Fits"))).__name__ == "Fits"
+
+
+def test_ours_is_tried_on_images_of_their_size_before_anything_trains() -> None:
+    from resnet_lit.datamodule import build_augment
+    from resnet_lit.sections import Augment as Settings
+
+    with pytest.raises(DataError, match=r"^augment.crop_padding=8: images of 8x8 pixels .*try augment.crop_padding=7\)"):
+        build_augment(Settings(crop_padding=8, padding_mode="reflect"), 8)
+    with pytest.raises(DataError, match=r"^augment.blur_kernel=17: too large for images of 8x8 pixels"):
+        build_augment(Settings(blur=0.1, blur_kernel=17), 8)
