@@ -32,8 +32,8 @@ PAPER_STD = (0.2023, 0.1994, 0.2010)  # widely copied; it is the mean over image
 def build_augment(augment: AugmentConfig, size: int = 32, mean: Sequence[float] = CIFAR10_MEAN) -> Any:
     """The augmentation of a config: ours, or a class of the user's own with the same two methods.
 
-    It is tried on two images of size x size pixels. mean: per channel, of pixels in [0, 1]. Raises ConfigError, one line, of an own
-    one, DataError where ours does not fit the images.
+    It is tried on two images of size x size pixels. mean: per channel, of pixels in [0, 1]. Raises ConfigError, one line, or
+    DataError where ours does not fit the images.
     """
     if augment.target != AUGMENT:
         return _own_augment(augment, size)
