@@ -6,6 +6,7 @@ python -m resnet_lit.evaluate run=outputs/model4/<run> data.root=cifar-10-python
 
 data=…, data.root=… and the other values of data are those of resnet_lit.train; what is not said is as the run had it.
 evaluation.tta=flip|6: with test-time augmentation too (default: as the run has it), beside the single view.
+Computed in float32, whatever trainer.precision the run had: after bf16-mixed a few answers may differ from those of its own test.
 part=test|validation|train|all (default test); --last, the last weights instead of the chosen ones. Data that hold only some of
 the run's classes suffice, one class too.
 

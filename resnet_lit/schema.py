@@ -178,7 +178,7 @@ def _check(config: Config) -> None:
     if augment.padding_mode == "reflect" and augment.crop_padding == 0 and augment.target == AUGMENT:
         raise ConfigError(
             "augment.padding_mode=reflect: is what a random crop pads with, and augment.crop_padding=0 crops nothing (try "
-            "augment.crop_padding=4)"
+            "augment.crop_padding=4, or augment.padding_mode=zeros)"
         )
     if augment.padding_mode == "reflect" and full is not None and augment.crop_padding >= full:
         raise ConfigError(
@@ -266,8 +266,8 @@ def _check_resnet(model: Model, image_size: int) -> None:
         raise ConfigError(f"model.stem_init=whitened: needs two channels at least, the stem has {plain.stem_outputs}")
     if model.stem_init != "whitened" and model.stem_init_eps != Model.stem_init_eps:
         raise ConfigError(
-            f"model.stem_init_eps={model.stem_init_eps:g}: is nothing of model.stem_init={model.stem_init} (leave it out, or use "
-            "model.stem_init=whitened)"
+            f"model.stem_init_eps={model.stem_init_eps:g}: is nothing of model.stem_init={model.stem_init} (try "
+            f"model.stem_init_eps={Model.stem_init_eps:g}, or model.stem_init=whitened)"
         )
     if model.stem_bias_epochs is not None and model.stem_norm:
         raise ConfigError(

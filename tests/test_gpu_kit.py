@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_runs import make_run
 from tests_support import ROOT, image_tree
 
+from resnet_lit.config import load
 from resnet_lit.data import cifar10
 from resnet_lit.typed import Refused
 
@@ -113,6 +115,20 @@ def test_the_most_valuable_jobs_decide_how_many_run_at_a_time() -> None:
     assert best_number(both, {1: 100.0, 2: 100.0}, 550) == 1  # side by side neither ends
     assert best_number(jobs(3.0), {1: 100.0, 2: 150.0, 4: 160.0}, 550) == 1
     assert best_number(both, {}, 550) == 1
+
+
+def test_a_run_that_was_resumed_has_taken_what_all_calls_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gpu_kit.jobs import Job
+    from gpu_kit.second import Training
+
+    job = Job((), "kind", load(), make_run(tmp_path / "run"))  # 3,600 s by its record
+    training = Training([job], {}, 1, 0.0, lambda line: None, tmp_path, is_again=True)  # type: ignore[arg-type]
+    monkeypatch.setattr(training, "keep", lambda: None)
+    for seconds, measured in ((40.0, 3600.0), (3700.0, 3700.0)):
+        training.running = [(job, SimpleNamespace(status=0, seconds=seconds))]  # type: ignore[list-item]
+        training.measured.clear()
+        training._take_in()
+        assert training.measured == {"kind": measured}
 
 
 def test_what_is_brought_back_is_small_and_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

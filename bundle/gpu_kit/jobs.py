@@ -52,6 +52,11 @@ class Job:
         return f"{record.get('status')}" + ("" if accuracy is None else f", test accuracy {accuracy:.2%}")
 
     @property
+    def seconds(self) -> float:
+        """That it has taken so far, in all calls; 0 where there is no record."""
+        return float(((records.read(self.folder) or {}).get("timing") or {}).get("total", 0.0))
+
+    @property
     def is_over(self) -> bool:
         return self.status in records.ENDED
 

@@ -108,7 +108,7 @@ class Training:
         for job, process in [pair for pair in self.running if pair[1].status is not None]:
             self.running.remove((job, process))
             if job.is_over:
-                self.measured.setdefault(job.kind, process.seconds)
+                self.measured.setdefault(job.kind, max(process.seconds, job.seconds))  # this call may have trained the rest alone
                 self.log(f"{job.name}: {job.outcome} after {duration(process.seconds)}")
                 self.keep()
             elif process.status == BUSY:  # of a call that was killed: it ends within seconds

@@ -87,7 +87,7 @@ def _unmatched(rule: str, trainable: Collection[str], kinds: dict[str, str]) -> 
     present = [kind for kind in KINDS if kind in {kinds[name] for name in trainable}]
     return (
         f"optimizer.groups.{rule}: applies to no trainable parameter of this network; its kinds are {', '.join(present)}; "
-        f"its names, for patterns, {', '.join(list(trainable)[:2])}, …"
+        f"its names, for patterns, {', '.join(list(trainable)[:2])}, … ('+optimizer.groups={{{rule}: null}}' leaves the rule out)"
     )
 
 

@@ -98,7 +98,8 @@ def test_the_order_of_rules_plays_no_part() -> None:
     [
         (
             {"groups": {"norm_biases": {"lr_multiple": 2}}},
-            r"groups\.norm_biases: applies to no trainable parameter .* conv, head, norm_scale, norm_bias; .* stem\.conv\.weight",
+            r"groups\.norm_biases: applies to no trainable parameter .* conv, head, norm_scale, norm_bias; .* stem\.conv\.weight"
+            r".* \('\+optimizer\.groups=\{norm_biases: null\}' leaves the rule out\)",
         ),
         ({"groups": {"bias": {"lr_multiple": 2}}}, "groups.bias: applies to no"),
         ({"groups": {"head": {"lr": 2}}}, r"groups\.head\.lr: unknown key \(a rule has lr_multiple, "),
