@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_lit.command_line import literal
 from resnet_lit.hydra_session import CONF
 from resnet_lit.identity import changes_result, identity
+from resnet_lit.optim.rules import short_key
 from resnet_lit.schema import Config
 from resnet_lit.typed import flatten, keys_of, show, spelled
 
@@ -65,7 +66,7 @@ def label(config: DictConfig, values: dict[str, Any]) -> str:
         words = [word.lstrip("+") for word in scale] + words
     for key, value in sorted(flat.items(), key=lambda item: "." not in item[0]):  # seed and the like at the end
         if changes_result(key) and own_values.get(key) != value:
-            tail = key.removeprefix("optimizer.groups.") if key.startswith("optimizer.groups.") else key.rsplit(".", 1)[-1]
+            tail = short_key(key)
             text = "-".join(map(show, value)) if isinstance(value, list) else show(value)
             words.append(f"{tail if tails.count(tail) <= 1 else key}={text}")
     return _shortened([safe_name(word) for word in words])

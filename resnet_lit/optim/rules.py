@@ -26,6 +26,14 @@ KINDS = {
 }
 
 
+GROUPS = "optimizer.groups."  # before a rule's name in a dotted key
+
+
+def short_key(key: str) -> str:
+    """A dotted key's last part; with the rule that it belongs to, where it is one of `optimizer.groups`: `head.lr_multiple`."""
+    return key.removeprefix(GROUPS) if key.startswith(GROUPS) else key.rpartition(".")[2]
+
+
 @dataclass(frozen=True)
 class Rule:
     """What the parameters that a rule applies to have of their own."""

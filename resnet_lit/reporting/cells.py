@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from resnet_lit.optim.rules import short_key
 from resnet_lit.reporting.runs import Run
 from resnet_lit.reporting.statistics import Summary, summarize
 from resnet_lit.typed import show
@@ -190,7 +191,7 @@ def _factors(values: list[dict[str, Any]], names: list[dict[str, str]]) -> dict[
             mine = [key for key in mine if not _follows(chosen, [show(own.get(key)) for own in values])]
         found += mine
     found += [key for key in varying if key.split(".")[0] not in GROUPS]
-    tails = [key.rsplit(".", 1)[-1] for key in found]
+    tails = [short_key(key) for key in found]
     return {key if tails.count(tail) > 1 else tail: key for key, tail in zip(found, tails, strict=True)}
 
 

@@ -82,6 +82,13 @@ def test_what_a_choice_does_not_settle_is_a_factor_beside_it(tmp_path: Path) -> 
     assert section.factors == {"optimizer": ("adam", "sgd"), "lr": (0.001, 0.05, 0.1)}
 
 
+def test_the_values_of_a_rule_have_its_name(tmp_path: Path) -> None:
+    for index, decay in enumerate((0.0, 0.1)):
+        make_run(tmp_path / str(index), {"optimizer.groups.head.weight_decay": decay})
+    (section,) = sections(read_runs([tmp_path])[0])
+    assert section.factors == {"head.weight_decay": (0.0, 0.1)}
+
+
 def test_an_average_is_a_choice_and_records_of_before_have_none(tmp_path: Path) -> None:
     for name, values in (("none", {}), ("ema", {"averaging.method": "ema", "averaging.decay": 0.99})):
         folder = make_run(tmp_path / name, {"averaging.name": name, **values})
