@@ -96,17 +96,11 @@ def check_smallest_batch(
 
 
 def check_smaller_images(network: nn.Module, model: Model, data: Data, classes: int, in_channels: int = 3) -> None:
-    """Refuse a network that does not take every size of `data.resolution`. Raises ConfigError, one line.
-
-    The schema has refused such a ResNet already, but where the size of the images was not known (`data.image_size=null`).
-    """
-    for pixels in dict.fromkeys(data.resolution or ()):
+    """Refuse a class of the user's own that does not take every size of `data.resolution`. Raises ConfigError, one line."""
+    for pixels in dict.fromkeys(data.resolution or ()) if model.target != RESNET else ():
         try:
-            if isinstance(network, ResNet):
-                network.architecture.at(pixels)
-            else:
-                _try(network, model, classes, model.num_classes or classes, (in_channels, pixels, pixels))
-        except (ConfigError, ValueError) as error:
+            _try(network, model, classes, model.num_classes or classes, (in_channels, pixels, pixels))
+        except ConfigError as error:
             raise ConfigError(f"data.resolution={show(data.resolution)}: {error}") from error
 
 

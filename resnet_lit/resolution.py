@@ -6,6 +6,8 @@ A run that begins with smaller images costs less (progressive resizing: fast.ai'
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from resnet_lit.models.architecture import Architecture
 from resnet_lit.sections import Data
 from resnet_lit.typed import ConfigError, show
@@ -33,9 +35,9 @@ def sizes(data: Data, full: int) -> list[int]:
 
 
 def check(data: Data, full: int | None, network: Architecture | None) -> None:
-    """Refuse a schedule that cannot be trained. full: side of the images, None where it is not known yet.
+    """Refuse a schedule that cannot be trained. full: side of the images; None where it is not known yet: the last size then.
 
-    network: for images of `full` pixels, None for a class of the user's own. Raises ConfigError.
+    network: on images of any size, None for a class of the user's own. Raises ConfigError.
     """
     if data.resolution is None:
         if data.resolution_shares is not None:
@@ -52,8 +54,7 @@ def check(data: Data, full: int | None, network: Architecture | None) -> None:
             f"data.resolution_shares={show(shares)}: must have one number for each size of {key} (try data.resolution_shares="
             f"{show([1] * len(data.resolution))})"
         )
-    if full is None:
-        return
+    full = data.resolution[-1] if full is None else full
     if data.resolution[-1] != full:
         raise ConfigError(
             f"{key}: must end with the full size of the images, at which they are evaluated (try data.resolution="
@@ -64,6 +65,6 @@ def check(data: Data, full: int | None, network: Architecture | None) -> None:
     for pixels in data.resolution:
         try:
             if network is not None:
-                network.at(pixels)
+                replace(network, image_size=full).at(pixels)
         except ValueError as error:
             raise ConfigError(f"{key}: {error}") from error

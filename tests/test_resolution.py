@@ -68,6 +68,14 @@ def test_sizes_are_named_once_with_the_full_one_last() -> None:
             "data.resolution=[24,32]: model.pool=2: leaves another number of features of images of 24x24 pixels than of 32x32 "
             "(try model.pool=null)",
         ),
+        (  # images of a size that only their files say
+            ["data.resolution=[4,64]", "data=folder", "data.image_size=null"],
+            "data.resolution=[4,64]: model.strides=[1,2,2,2]: only 1x1 pixels are left before layer 4",
+        ),
+        (
+            ["data.resolution=[32,64]", "data=folder", "data.image_size=null", "model.pool=4"],
+            "data.resolution=[32,64]: model.pool=4: leaves another number of features of images of 32x32 pixels than of 64x64",
+        ),
         (
             ["data.resolution=[24,32]", "model.pool=null", "trainer.max_epochs=null", "trainer.max_time=00:01:00:00"],
             "data.resolution=[24,32]: its phases are shares of the run's epochs, which trainer.max_time does not say",
