@@ -70,6 +70,7 @@ class Progress:
         self._live: Live | None = None
         self._over, self._lock = threading.Event(), threading.Lock()
         self._line = time.monotonic()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="progress")
 
     def open(self) -> None:
         """Say how the runs stand, and begin to show how they go on."""
@@ -84,13 +85,13 @@ class Progress:
         if self.style == "rich" or (self.style == "auto" and sys.stdout.isatty()):
             self._live = Live(console=Console(), auto_refresh=False, transient=True, get_renderable=self._picture)
             self._live.start()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="progress")
         self._thread.start()
 
     def close(self) -> None:
-        """Stop showing."""
+        """Stop showing, where that has begun."""
         self._over.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         if self._live is not None:
             self._live.stop()
 

@@ -146,6 +146,7 @@ def test_the_driver_says_what_ends_and_leaves_a_list_and_a_csv(tmp_path: Path, c
 
 def test_a_refused_sweep_leaves_no_list(tmp_path: Path) -> None:
     progress = Progress([cell(tmp_path, "seed=1")], {}, "sweep", "none")
+    progress.close()  # before it was opened, where that has failed: the error is told, not another one
     progress.open()
     progress.close()
     assert progress.results() is None
