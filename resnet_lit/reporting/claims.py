@@ -137,7 +137,8 @@ def _before_numbers(section: Section | None, measured: bool) -> tuple[Verdict, s
     if section.test_images != TEST_IMAGES:
         return "not comparable", f"{section.test_images:,} of the 10,000 test images"
     if section.protocol != PROTOCOL:
-        return "not comparable", f"protocol={section.protocol}: fewer training images, and the epoch is chosen differently"
+        fewer = "fewer training images, and " if section.protocol == "holdout" else ""
+        return "not comparable", f"protocol={section.protocol}: {fewer}the epoch is chosen differently"
     return "not distinguishable", "one seed says nothing"
 
 
