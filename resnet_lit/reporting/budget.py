@@ -30,7 +30,7 @@ def accuracy_at_a_budget(sections: Sequence[Section]) -> Chart | None:
             continue
         label = names(section)
         for cell in section.measured:
-            if cell.petaflops is None or cell.parameters is None or cell.parameters > LIMIT:
+            if cell.petaflops is None or cell.parameters > LIMIT:
                 continue
             for metric, views in MEASURED.items():
                 found = cell.summary(metric)
